@@ -1,0 +1,1 @@
+"""The instrument: dispatches a scenario, accounts for every task id and judges what happened."""

@@ -1,0 +1,286 @@
+"""The frozen values that every other module passes around: what was asked, what happened, what it means.
+
+Times ending in `_at` are seconds since the epoch, durations end in `_s`. A time says whose clock it is:
+*ours* is the dispatcher's, *node's* the worker's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from harness.errors import ExitCode
+
+SCHEMA_VERSION = 1
+
+
+# --- what was asked -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSpec:
+    """A worker service as the deployment should have it."""
+
+    service: str  # "worker-a"; a node of it is called worker-a@HOST
+    queue: str  # the one queue it consumes
+    replicas: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSpec:
+    """One entry of a scenario's `tasks`: the same request, `count` times."""
+
+    task: str  # registered name
+    count: int = 1
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """What one run should do."""
+
+    name: str
+    description: str
+    workers: tuple[WorkerSpec, ...]
+    tasks: tuple[TaskSpec, ...]
+    timeout_s: float = 30.0  # first publish to the last final state
+
+    @property
+    def task_count(self) -> int:
+        return sum(spec.count for spec in self.tasks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """`settings:` of test-config.yml. None: not set there."""
+
+    broker_url: str | None = None
+    wait_workers_s: float | None = None
+    results_dir: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """test-config.yml, whole and valid."""
+
+    path: str
+    workers: tuple[WorkerSpec, ...]
+    scenarios: tuple[Scenario, ...]
+    settings: Settings = field(default_factory=Settings)
+
+
+# --- what happened --------------------------------------------------------------------------------
+
+
+class State(StrEnum):
+    """The ledger's columns: every attempted id ends in exactly one."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UNFINISHED = "unfinished"  # no final state by the deadline, but found: `where` says it
+    LOST = "lost"  # the broker confirmed it, no final state came, and it was found nowhere
+    UNACKNOWLEDGED = "unacknowledged"  # the broker never confirmed it
+    DEAD_LETTERED = "dead_lettered"  # found in a dead-letter queue
+
+    @property
+    def is_completed(self) -> bool:
+        return self in (State.SUCCEEDED, State.FAILED)
+
+
+class Moment(StrEnum):
+    """What the timeline shows of a task, as it happens."""
+
+    SENT = "SENT"  # handed to the connection
+    PENDING = "PENDING"  # confirmed by the broker
+    STARTED = "STARTED"
+    RETRY = "RETRY"
+    SUCCESS = "SUCCESS"
+    FAILED = "FAILED"
+    LOST = "LOST"  # not a final state by the deadline: lost, unfinished or never confirmed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One line of the timeline."""
+
+    moment: Moment
+    at: float  # ours
+    task: str
+    task_id: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What one attempted task id came to. None: not known, because it did not happen or was not seen."""
+
+    task_id: str
+    index: int  # 0-based, in publishing order
+    task: str
+    declared_queue: str  # where the app routes this task
+    state: State
+    published_at: float  # ours
+    confirmed_at: float | None = None  # ours; None in embedded mode, which has no confirms
+    replied_at: float | None = None  # ours: the final state was received
+    started_at: float | None = None  # node's: the last attempt began
+    finished_at: float | None = None  # node's: the last attempt ended
+    node: str | None = None  # worker-a@12514a296d7c
+    queue: str | None = None  # whose consumer received the last attempt
+    queue_evidence: str | None = None  # "consumer", or "routing key" where that is all there is
+    attempts: int = 0  # executions seen to start, redelivered ones included
+    retries: int = 0  # as the request of the last attempt counts them
+    redelivered: bool = False  # the broker had delivered the last attempt's message before
+    finals: int = 0  # final states received: above 1 is a duplicate
+    result: Any = None  # what the task returned
+    error: str | None = None  # why it failed, or why it is not completed
+    where: str | None = None  # for UNFINISHED: where it was found
+
+    @property
+    def worker(self) -> str | None:
+        """The service: the part of the node's name before the @."""
+        return self.node.partition("@")[0] if self.node else None
+
+    @property
+    def run_time_s(self) -> float | None:
+        """Started to finished, on the node's clock."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return self.finished_at - self.started_at
+
+    @property
+    def queue_wait_s(self) -> float | None:
+        """Published to started: two clocks, so it can be negative where they differ."""
+        if self.started_at is None:
+            return None
+        return self.started_at - self.published_at
+
+    @property
+    def round_trip_s(self) -> float | None:
+        """Published to final state received, on our clock."""
+        return None if self.replied_at is None else self.replied_at - self.published_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A worker node that answered through the broker, and the queues it really consumes."""
+
+    name: str
+    queues: tuple[str, ...]
+
+    @property
+    def service(self) -> str:
+        return self.name.partition("@")[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roster:
+    """Who consumes what, as the broker counts and the nodes say, just before the run."""
+
+    nodes: tuple[Node, ...] = ()
+    consumers: Mapping[str, int] = field(default_factory=dict)  # queue -> consumers, from the broker
+    backlog: Mapping[str, int] = field(default_factory=dict)  # queue -> messages ready before the run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerCounts:
+    """The ledger's columns. The states add up to `attempted`; the rest are counted across them."""
+
+    attempted: int = 0
+    acknowledged: int = 0  # confirmed by the broker
+    succeeded: int = 0
+    failed: int = 0
+    unfinished: int = 0
+    lost: int = 0
+    unacknowledged: int = 0
+    dead_lettered: int = 0
+    duplicated: int = 0  # ids with a second final state, or a second start without a retry between
+    recovered: int = 0  # ids completed after a redelivery
+    unexpected: int = 0  # replies for ids that this run never sent
+
+    @property
+    def completed(self) -> int:
+        return self.succeeded + self.failed
+
+    @property
+    def balanced(self) -> bool:
+        return self.attempted == (
+            self.succeeded + self.failed + self.unfinished + self.lost + self.unacknowledged + self.dead_lettered
+        )
+
+
+# --- what it means --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One judged statement about the run."""
+
+    name: str  # "every task succeeded"
+    passed: bool
+    evidence: str  # what was seen, with numbers; for a failure the first offenders by name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """A distribution of durations, in seconds. Percentiles are nearest-rank: observed values."""
+
+    count: int
+    mean_s: float
+    min_s: float
+    p50_s: float
+    p95_s: float
+    p99_s: float
+    max_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics:
+    """Durations of the run. A summary is None where nothing was measured."""
+
+    wall_s: float = 0.0  # first publish to last final state received, on our clock
+    sequential_s: float = 0.0  # sum of the run times: what one process would have needed
+    retries: int = 0  # over all tasks
+    run_time: Summary | None = None
+    queue_wait: Summary | None = None
+    round_trip: Summary | None = None
+    negative_waits: int = 0  # queue waits below zero: the clocks of the two hosts differ
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Everything that a run produced; every output is rendered from this one value."""
+
+    run_id: str
+    scenario: Scenario
+    started_at: float  # ours: the first publish
+    broker: str  # URL without its password
+    embedded: bool
+    roster: Roster
+    outcomes: tuple[Outcome, ...]  # in order of completion; the first MAX_HELD of them
+    outcome_count: int  # all of them; above MAX_HELD the rest is in the results file only
+    ledger: LedgerCounts
+    metrics: Metrics
+    checks: tuple[Check, ...]
+    interrupted: bool = False
+    notes: tuple[str, ...] = ()  # what a reader must know: reconnects, missing confirms, clock differences
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def failed_checks(self) -> tuple[Check, ...]:
+        return tuple(check for check in self.checks if not check.passed)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The one verdict: exit code, last line and JSON all come from here."""
+        if self.interrupted:
+            return ExitCode.INTERRUPTED
+        if self.failed_checks or not self.checks:
+            return ExitCode.CHECK_FAILED
+        return ExitCode.OK
+
+
+#: Outcomes that a Report holds in memory; further ones stream to the results file.
+MAX_HELD = 1000
