@@ -1,0 +1,1 @@
+"""What makes the workers of a Celery app trustworthy: confirmed results, a consumer that loses nothing, a guard."""

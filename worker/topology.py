@@ -1,0 +1,96 @@
+"""The queues, exchanges and dead letters of the app, declared before the first consumer starts."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery import bootsteps
+from celery.worker.consumer.connection import Connection
+from celery.worker.consumer.tasks import Tasks
+from kombu import Exchange, Queue
+
+logger = logging.getLogger(__name__)
+
+#: Topic, because native delayed delivery (a retry's wait) binds patterns, which a direct exchange cannot match.
+TASKS = Exchange("tasks", type="topic", durable=True)
+
+#: Where rejected, expired and too often delivered messages go, by the routing key `<queue>.dead`.
+DEAD = Exchange("dead", type="direct", durable=True)
+
+#: Results that nobody waits for any more. Kept a day and bounded: a script that never reads its
+#: results must fill neither the broker's disk nor block a worker.
+RESULTS_DEAD = Queue(
+    "results.dead",
+    exchange=DEAD,
+    routing_key="results.dead",
+    queue_arguments={"x-queue-type": "quorum", "x-message-ttl": 86_400_000, "x-max-length": 100_000},
+)
+
+#: A message that came back this often without an acknowledgement is dead-lettered at the next failure:
+#: a limit of N gives N + 1 runs.
+DELIVERY_LIMIT = 5
+
+
+def dead_name(queue: str) -> str:
+    """Return the name of the dead-letter queue of `queue`."""
+    return f"{queue}.dead"
+
+
+def task_queue(name: str) -> Queue:
+    """Return a task queue that keeps what it is given: replicated, delivery-limited, with dead letters."""
+    return Queue(
+        name,
+        exchange=TASKS,
+        routing_key=name,
+        queue_arguments={
+            "x-queue-type": "quorum",
+            "x-delivery-limit": DELIVERY_LIMIT,
+            "x-dead-letter-exchange": DEAD.name,
+            "x-dead-letter-routing-key": dead_name(name),
+            # at least once, also between queue and dead letters; RabbitMQ requires reject-publish with it
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",
+        },
+    )
+
+
+def dead_queue(queue: str) -> Queue:
+    """Return the queue that holds the dead letters of `queue`."""
+    return Queue(
+        dead_name(queue),
+        exchange=DEAD,
+        routing_key=dead_name(queue),
+        queue_arguments={"x-queue-type": "quorum"},
+    )
+
+
+def declare(channel: Any, queues: list[Queue]) -> None:
+    """Declare `queues`, their dead letters and the queue for unread results; what exists stays as it is."""
+    for queue in queues:
+        dead_queue(queue.name).bind(channel).declare()
+    RESULTS_DEAD.bind(channel).declare()
+    for queue in queues:
+        queue.bind(channel).declare()
+
+
+class Topology(bootsteps.StartStopStep):
+    """Consumer step: declare every queue of the app, not only the one this worker consumes.
+
+    Celery binds *all* queues to the delayed-delivery exchange at start and gives that up when one is missing,
+    so the worker that happens to start first has to declare them all.
+    """
+
+    requires = (Connection,)
+
+    def start(self, c: Any) -> None:
+        if c.connection.transport.driver_type != "amqp":
+            return  # kombu's virtual transports have neither quorum queues nor dead letters
+        with c.connection.channel() as channel:
+            declare(channel, list(c.app.amqp.queues.values()))
+        logger.info("topology declared", extra={"queues": sorted(c.app.amqp.queues)})
+
+
+# A consumer step can say what it needs before it, not what must come after it: so the step that starts
+# consuming is told to wait for this one.
+Tasks.requires = (*Tasks.requires, Topology)
