@@ -64,7 +64,7 @@ class TrustedConsumer(Consumer):
         return False
 
     def _queue_of(self, message: Any) -> str | None:
-        """Return the queue whose consumer got this delivery: the consumer tag is ours, the routing key the publisher's."""
+        """Return the queue whose consumer got this: the consumer tag is ours, the routing key the publisher's."""
         tag = message.delivery_info.get("consumer_tag")
         for queue, active in self.task_consumer._active_tags.items():
             if active == tag:

@@ -1,4 +1,4 @@
-"""Reads from a delivery where, when and how often a task runs; a constant could not tell the wrong worker from the right one."""
+"""Reads from a delivery where, when and how often a task runs; a constant would say the same on the wrong worker."""
 
 from __future__ import annotations
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 import threading
 import time
 from typing import Any
 
-from amqp.exceptions import ChannelError, MessageNacked
-from celery import states
+from amqp.exceptions import MessageNacked
+from celery import Celery, states
 from celery._state import get_current_task
 from celery.backends.rpc import RPCBackend
 from celery.signals import worker_init
@@ -80,9 +79,7 @@ class ConfirmedRPC(RPCBackend):
 
     def _publish_once(self, meta: dict[str, Any], reply_to: str, properties: dict[str, Any]) -> None:
         try:
-            self._producer(confirmed=False).publish(
-                meta, routing_key=reply_to, timeout=PUBLISH_TIMEOUT_S, **properties
-            )
+            self._link().publish(meta, reply_to, properties, mandatory=False)
         except self._outages as exc:
             self._disconnect()
             logger.warning("state not published", extra={"state": meta["status"], "reason": repr(exc)})
@@ -90,62 +87,99 @@ class ConfirmedRPC(RPCBackend):
     def _publish_confirmed(
         self, meta: dict[str, Any], reply_to: str, properties: dict[str, Any], *, patient: bool
     ) -> None:
-        destinations = itertools.chain([reply_to, reply_to], [RESULTS_DEAD.name])
-        destination = next(destinations)
+        destinations = iter([reply_to, reply_to, RESULTS_DEAD.name])
+        destination: str | None = next(destinations)
         backoff_s = 0.1
-        while True:
+        while destination is not None:
             try:
-                self._producer(confirmed=True).publish(
-                    meta,
-                    routing_key=destination,
-                    mandatory=True,
-                    timeout=PUBLISH_TIMEOUT_S,
-                    confirm_timeout=PUBLISH_TIMEOUT_S,
-                    **properties,
-                )
-                return
-            except MessageNacked as exc:  # a ChannelError too, but the queue is there: an outage
-                reason: Exception = exc
-            except ChannelError as exc:  # 312 NO_ROUTE: the reply queue is gone
-                self._disconnect()  # the confirm of the returned message is still under way on this channel
-                following = next(destinations, None)
-                if following is None:
-                    logger.error("result not published: no queue takes it", extra={"reason": repr(exc)})
+                link = self._link()
+                link.publish(meta, destination, properties, mandatory=True)
+                if link.confirmed():
                     return
-                destination = following
+                destination = next(destinations, None)  # no such queue: nobody waits there
                 continue
             except self._outages as exc:
-                reason = exc
-            self._disconnect()
-            if not patient:
-                logger.error("result not published", extra={"state": meta["status"], "reason": repr(reason)})
-                return
-            logger.warning("result waits for the broker", extra={"reason": repr(reason)})
+                self._disconnect()
+                if not patient:
+                    logger.error("result not published", extra={"state": meta["status"], "reason": repr(exc)})
+                    return
+                logger.warning("result waits for the broker", extra={"reason": repr(exc)})
             time.sleep(backoff_s)
             backoff_s = min(backoff_s * 2, MAX_BACKOFF_S)
+        logger.error("result not published: no queue takes it", extra={"state": meta["status"]})
 
     @property
     def _outages(self) -> tuple[type[BaseException], ...]:
         connection = self.app.connection_for_write()
-        return (*connection.connection_errors, *connection.channel_errors, OSError)
+        return (*connection.connection_errors, *connection.channel_errors, MessageNacked, OSError)
 
-    def _producer(self, *, confirmed: bool) -> Producer:
-        """Return this thread's producer, on a connection of this process: a forked one is the parent's."""
+    def _link(self) -> _Link:
+        """Return this thread's connection, made in this process: a forked one is the parent's."""
         if getattr(self._local, "pid", None) != os.getpid():
-            connection = self.app.connection_for_write(connect_timeout=PUBLISH_TIMEOUT_S)
-            connection.connect()
-            quick = connection.channel()
-            if hasattr(quick, "basic_publish_confirm"):
-                # `confirm_publish` makes every publish of a py-amqp channel wait: undone for this one channel
-                quick.basic_publish = quick._basic_publish
-            self._local.producers = {True: Producer(connection.channel()), False: Producer(quick)}
-            self._local.connection = connection
+            self._local.link = _Link(self.app)
             self._local.pid = os.getpid()
-        producer: Producer = self._local.producers[confirmed]
-        return producer
+        link: _Link = self._local.link
+        return link
 
     def _disconnect(self) -> None:
-        connection = getattr(self._local, "connection", None)
-        if connection is not None and self._local.pid == os.getpid():
-            connection.collect()  # close without waiting for a broker that may be gone
-        self._local.pid = self._local.connection = None
+        if getattr(self._local, "pid", None) == os.getpid():
+            self._local.link.abandon()
+        self._local.pid = self._local.link = None
+
+
+class _Link:
+    """One connection, one channel: so states of a task arrive in the order in which they were published.
+
+    On a connection with `confirm_publish`, py-amqp waits after every publish for the next confirm, whichever
+    it is. Here confirms are counted by delivery tag: STARTED does not wait, and a final state waits for its own.
+    """
+
+    def __init__(self, app: Celery) -> None:
+        options = {**app.conf.broker_transport_options, "confirm_publish": False}
+        self._connection = app.connection_for_write(connect_timeout=PUBLISH_TIMEOUT_S, transport_options=options)
+        self._channel = self._connection.channel()
+        self._producer = Producer(self._channel)
+        self._published = 0  # the delivery tag of the last message
+        self._waiting: set[int] = set()
+        self._returned = self._refused = False
+        self._confirms = self._connection.transport.driver_type == "amqp"
+        if self._confirms:
+            self._channel.confirm_select()
+            self._channel.events["basic_ack"].add(self._on_ack)
+            self._channel.events["basic_nack"].add(self._on_nack)
+            self._channel.events["basic_return"].add(self._on_return)
+
+    def publish(self, meta: dict[str, Any], queue: str, properties: dict[str, Any], *, mandatory: bool) -> None:
+        self._returned = self._refused = False
+        self._producer.publish(meta, routing_key=queue, mandatory=mandatory, timeout=PUBLISH_TIMEOUT_S, **properties)
+        self._published += 1
+        if self._confirms:
+            self._waiting.add(self._published)
+
+    def confirmed(self) -> bool:
+        """Wait for the confirm of the last message; False where no queue took it.
+
+        Raises:
+            MessageNacked: The broker refused it.
+            OSError: No answer within `PUBLISH_TIMEOUT_S`, or the connection is gone.
+        """
+        deadline = time.monotonic() + PUBLISH_TIMEOUT_S
+        while self._published in self._waiting:
+            self._connection.drain_events(timeout=max(deadline - time.monotonic(), 0.001))
+        if self._refused:
+            raise MessageNacked
+        return not self._returned
+
+    def abandon(self) -> None:
+        """Close without waiting for a broker that may be gone."""
+        self._connection.collect()
+
+    def _on_ack(self, tag: int, multiple: bool) -> None:
+        self._waiting = {waiting for waiting in self._waiting if waiting > tag} if multiple else self._waiting - {tag}
+
+    def _on_nack(self, tag: int, multiple: bool) -> None:
+        self._refused = self._refused or tag == self._published or multiple
+        self._on_ack(tag, multiple)
+
+    def _on_return(self, *_: Any) -> None:
+        self._returned = True  # arrives before the message's confirm

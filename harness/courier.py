@@ -1,0 +1,320 @@
+"""Publishes a run's tasks and gathers their states: one connection, one loop, no thread per task."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from celery import Celery
+from kombu.serialization import dumps
+
+from harness.journal import Journal
+from harness.ledger import Entry, Ledger, Reply, TaskIds
+from harness.link import AmqpLink, Link, VirtualLink
+from harness.model import Event, Moment, Outcome, State, TaskSpec
+
+#: Messages in flight at most; further ones are published as earlier ones come back.
+WINDOW = 8192
+#: Messages published at most before the broker has confirmed earlier ones.
+UNCONFIRMED = 1024
+#: Messages published between two looks at what has arrived.
+BURST = 64
+#: How long a look waits when there is nothing to publish, in seconds: also how soon an interrupt is seen.
+LOOK_S = 0.1
+#: After an interrupt, how long what has started may still finish, in seconds.
+INTERRUPT_GRACE_S = 2.0
+#: A message that nobody has consumed this long after the run's deadline is dead-lettered, in seconds.
+EXPIRY_MARGIN_S = 60.0
+#: How long the reply queue outlives its last consumer, in seconds.
+REPLY_TTL_S = 3600.0
+
+
+def clock() -> Callable[[], float]:
+    """Return a clock of epoch seconds that never goes back."""
+    offset = time.time() - time.perf_counter()
+    return lambda: time.perf_counter() + offset
+
+
+def reply_queue(run_id: str) -> str:
+    return f"dispatch.{run_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Messages of one TaskSpec: what Celery's own factory builds, once, with the id left to fill in."""
+
+    exchange: str
+    routing_key: str
+    headers: Mapping[str, Any]
+    body: bytes
+
+    @classmethod
+    def build(cls, app: Celery, spec: TaskSpec, run_id: str, expires_s: float) -> _Batch:
+        message = app.amqp.as_task_v2(
+            "", spec.task, args=spec.args, kwargs=dict(spec.kwargs), expires=expires_s, root_id="-"
+        )
+        route = app.amqp.router.route({}, spec.task, spec.args, dict(spec.kwargs))
+        queue = route["queue"]
+        _, _, body = dumps(message.body, serializer="json")  # kombu's JSON, which the worker decodes
+        return cls(
+            exchange=queue.exchange.name,
+            routing_key=route.get("routing_key") or queue.routing_key,
+            headers={**message.headers, "run_id": run_id},
+            body=body.encode() if isinstance(body, str) else body,
+        )
+
+    def headers_for(self, task_id: str) -> dict[str, Any]:
+        return {**self.headers, "id": task_id, "root_id": task_id}
+
+
+class Courier:
+    """One run on the wire: publishes from `tasks`, feeds the ledger, tells `on_event` and `on_outcome`."""
+
+    def __init__(
+        self,
+        app: Celery,
+        ids: TaskIds,
+        ledger: Ledger,
+        journal: Journal,
+        tasks: tuple[TaskSpec, ...],
+        *,
+        timeout_s: float,
+        embedded: bool,
+        on_event: Callable[[Event], None],
+        on_outcome: Callable[[Outcome], None],
+        on_tick: Callable[[], None] = lambda: None,
+        on_interrupt: Callable[[list[str]], None] = lambda ids: None,
+        window: int = WINDOW,
+        now: Callable[[], float] | None = None,
+    ) -> None:
+        self._app = app
+        self._ids = ids
+        self._ledger = ledger
+        self._journal = journal
+        self._tasks = tasks
+        self._total = sum(spec.count for spec in tasks)
+        self._timeout_s = timeout_s
+        self._on_event = on_event
+        self._on_outcome = on_outcome
+        self._on_tick = on_tick
+        self._on_interrupt = on_interrupt
+        self._window = window
+        self.now = now or clock()
+        expires_s = timeout_s + EXPIRY_MARGIN_S
+        self._batches = {id(spec): _Batch.build(app, spec, ids.run_id, expires_s) for spec in tasks}
+        self._next = _in_turn(tasks)
+        link = VirtualLink if embedded else AmqpLink
+        self._link: Link = link(app, reply_queue(ids.run_id), REPLY_TTL_S, expires_s)
+        self._link.on_confirm = self._confirmed
+        self._link.on_refusal = self._refused
+        self._link.on_reply = self._replied
+        self._link.on_block = lambda reason: self.notes.append(f"the broker blocked publishing: {reason}")
+        self._journaled = 0  # ids below this are on disk as attempted
+        self._interrupted_at: float | None = None
+        self.started_at = 0.0
+        self.last_at = 0.0  # the last final state was received
+        self.notes: list[str] = []
+
+    # --- the run ----------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Connect, declare the reply queue and put the first ids on disk: none of it is the run's time.
+
+        Raises:
+            OSError, amqp errors: as `Link.open`.
+        """
+        self._link.open()
+        self._note_attempts()
+
+    def run(self) -> None:
+        """Publish and gather until every id has a final state, the deadline passes or the run is interrupted."""
+        self.started_at = self.last_at = self.now()
+        deadline = self.started_at + self._timeout_s
+        revoked = False
+        while not self._done(deadline):
+            if self.interrupted and not revoked:
+                revoked = True
+                self._on_interrupt(self._not_started())
+            try:
+                published = self._publish()
+                self._link.drain(0 if published else min(LOOK_S, max(deadline - self.now(), 0.001)))
+                self._settle()
+            except self._link.outages as exc:
+                self._reconnect(exc, deadline)
+            self._on_tick()
+
+    def interrupt(self) -> None:
+        """Stop publishing; the run ends when what has started is done, or after `INTERRUPT_GRACE_S`."""
+        if self._interrupted_at is None:
+            self._interrupted_at = self.now()
+
+    @property
+    def interrupted(self) -> bool:
+        return self._interrupted_at is not None
+
+    def _not_started(self) -> list[str]:
+        """Return the ids in flight whose first attempt has not been seen to start."""
+        return [self._ids.at(entry.index) for entry in self._ledger.in_flight.values() if not entry.starts]
+
+    def close(self) -> None:
+        """Close the connection; delete the reply queue only when nothing can come to it any more."""
+        self._link.close(delete_replies=not self.replies_kept)
+        self._journal.close(complete=not self.replies_kept)
+
+    @property
+    def replies_kept(self) -> bool:
+        """Whether a state may still come: then the reply queue stays for it, and the journal for a resume."""
+        counts = self._ledger.counts
+        return counts.attempted < self._total or counts.completed + counts.unacknowledged < counts.attempted
+
+    def _done(self, deadline: float) -> bool:
+        now = self.now()
+        if self._interrupted_at is not None:
+            return not self._ledger.in_flight or now >= self._interrupted_at + INTERRUPT_GRACE_S
+        return now >= deadline or (self._ledger.attempted == self._total and not self._ledger.in_flight)
+
+    # --- out --------------------------------------------------------------------------------------
+
+    def _publish(self) -> int:
+        """Publish up to `BURST` messages and return how many."""
+        if self._interrupted_at is not None or self._link.blocked:
+            return 0
+        published = 0
+        while (
+            published < BURST
+            and self._ledger.attempted < self._total
+            and len(self._ledger.in_flight) < self._window
+            and self._link.unconfirmed < UNCONFIRMED
+        ):
+            if self._ledger.attempted == self._journaled:
+                self._note_attempts()
+            index = self._ledger.attempted
+            spec = next(self._next)
+            self._ledger.attempt(index, spec, self.now())
+            self._tell(Moment.SENT, self._ledger.in_flight[index], "Dispatching task...")
+            self._send(self._ledger.in_flight[index])
+            published += 1
+        return published
+
+    def _send(self, entry: Entry) -> None:
+        batch = self._batches[id(entry.spec)]
+        task_id = self._ids.at(entry.index)
+        self._link.publish(task_id, batch.headers_for(task_id), batch.body, batch.exchange, batch.routing_key)
+
+    def _note_attempts(self) -> None:
+        """Put the next ids on disk, before they are published: what is published is never unknown to a resume."""
+        stop = min(self._journaled + UNCONFIRMED, self._total)
+        self._journal.attempted(self._journaled, stop)
+        self._journal.sync()
+        self._journaled = stop
+
+    def _confirmed(self, task_id: str) -> None:
+        entry = self._ledger.confirm(self._index(task_id), self.now())
+        if entry:
+            self._tell(Moment.PENDING, entry, f"Task ID: {task_id}")
+
+    def _refused(self, task_id: str, reason: str) -> None:
+        outcome = self._ledger.refuse(self._index(task_id), reason)
+        if outcome:
+            self._end(outcome)
+
+    def _index(self, task_id: str) -> int:
+        index = self._ids.index(task_id)
+        assert index is not None  # the link only gives back what it was given
+        return index
+
+    # --- in ---------------------------------------------------------------------------------------
+
+    def _replied(self, meta: Mapping[str, Any]) -> None:
+        state = str(meta.get("status", ""))
+        reply = Reply(
+            task_id=str(meta.get("task_id", "")),
+            state=state,
+            at=self.now(),
+            evidence=meta.get("evidence") or {},
+            result=meta.get("result") if state == "SUCCESS" else _error(meta.get("result")),
+        )
+        outcome = self._ledger.receive(reply)
+        if outcome:
+            self.last_at = reply.at
+            self._end(outcome)
+        elif state == "RETRY":
+            index = self._ids.index(reply.task_id)
+            entry = self._ledger.in_flight.get(index) if index is not None else None
+            if entry:
+                self._tell(Moment.RETRY, entry, f"Attempt {entry.retries + 1} failed: {reply.result}")
+
+    def _end(self, outcome: Outcome) -> None:
+        self._journal.ended(outcome.index, outcome.state.value)
+        if outcome.state is State.SUCCEEDED:
+            took = f"Completed in {outcome.run_time_s:.3f}s" if outcome.run_time_s is not None else "Completed"
+            self._on_event(self._event(Moment.SUCCESS, outcome.task, outcome.task_id, took))
+        elif outcome.state is State.FAILED:
+            self._on_event(self._event(Moment.FAILED, outcome.task, outcome.task_id, outcome.error or ""))
+        else:
+            self._on_event(
+                self._event(Moment.LOST, outcome.task, outcome.task_id, outcome.where or outcome.error or "")
+            )
+        self._on_outcome(outcome)
+
+    def finish(self, locate: Callable[[str], tuple[State, str]]) -> None:
+        """End what has no final state: unconfirmed ids as such, the others where `locate` finds them."""
+
+        def column(entry: Entry) -> tuple[State, str]:
+            if entry.confirmed_at is None and not entry.last_state and self._link.confirms:
+                return State.UNACKNOWLEDGED, "the broker never confirmed it"
+            return locate(self._ids.at(entry.index))
+
+        for outcome in self._ledger.close(column):
+            self._end(outcome)
+
+    def _settle(self) -> None:
+        """Acknowledge the replies that were handled, once the journal has them on disk."""
+        if self._link.unsettled:
+            self._journal.sync()
+            self._link.settle()
+
+    # --- trouble ----------------------------------------------------------------------------------
+
+    def _reconnect(self, exc: BaseException, deadline: float) -> None:
+        """Connect again within the deadline and publish again what was never confirmed, with the same ids."""
+        self.notes.append(f"the connection to the broker was lost ({type(exc).__name__}: {exc})")
+        backoff_s = 0.1
+        while not self._done(deadline):
+            try:
+                self._link.reopen()
+                again = self._ledger.unconfirmed
+                for entry in again:
+                    self._send(entry)
+            except self._link.outages:
+                self._on_tick()
+                time.sleep(min(backoff_s, max(deadline - self.now(), 0)))
+                backoff_s = min(backoff_s * 2, 2.0)
+            else:
+                self.notes.append(f"reconnected; {len(again)} unconfirmed messages were published again")
+                return
+
+    # --- telling ----------------------------------------------------------------------------------
+
+    def _tell(self, moment: Moment, entry: Entry, detail: str) -> None:
+        self._on_event(self._event(moment, entry.spec.task, self._ids.at(entry.index), detail))
+
+    def _event(self, moment: Moment, task: str, task_id: str, detail: str) -> Event:
+        return Event(moment=moment, at=self.now(), task=task, task_id=task_id, detail=detail)
+
+
+def _error(result: Any) -> str:
+    """Return a failure's result in words; Celery stores an exception as its type and its arguments."""
+    if isinstance(result, dict) and "exc_type" in result:
+        message = result.get("exc_message")
+        words = ", ".join(map(str, message)) if isinstance(message, (list, tuple)) else str(message)
+        return f"{result['exc_type']}: {words}"
+    return str(result)
+
+
+def _in_turn(tasks: tuple[TaskSpec, ...]) -> Iterator[TaskSpec]:
+    """Yield each spec as often as it counts, the specs taking turns: a fan-out serves all queues from the start."""
+    for turn in range(max(spec.count for spec in tasks)):
+        yield from (spec for spec in tasks if turn < spec.count)

@@ -1,0 +1,276 @@
+"""The courier's connection: what it needs of a broker, over RabbitMQ and over kombu's virtual transports.
+
+A link knows task ids and bytes; which id means what is the courier's and the ledger's business.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from amqp import Message, spec
+from celery import Celery
+from kombu import Consumer, Exchange, Producer, Queue
+
+#: How long a connection may take to come up, in seconds.
+CONNECT_TIMEOUT_S = 4.0
+#: States handled in one look at most, so that publishing has its turn.
+LOOK_LIMIT = 512
+#: Replies that the broker sends ahead of their acknowledgement.
+REPLY_PREFETCH = 1000
+
+
+class Link(Protocol):
+    """What the courier asks of a connection. All callbacks run inside `drain` or `publish`."""
+
+    on_confirm: Callable[[str], None]  # the broker has the message of this task id
+    on_refusal: Callable[[str, str], None]  # it has not, and will not: task id, reason
+    on_reply: Callable[[Mapping[str, Any]], None]  # a state of a task, as its worker's backend wrote it
+    on_block: Callable[[str], None]  # the broker takes nothing for now: reason
+    confirms: bool  # whether on_confirm is ever called
+    blocked: bool
+    outages: tuple[type[BaseException], ...]  # raised when the connection is lost
+
+    @property
+    def unconfirmed(self) -> int: ...
+
+    @property
+    def unsettled(self) -> int: ...
+
+    def open(self) -> None: ...
+
+    def reopen(self) -> None: ...
+
+    def publish(self, task_id: str, headers: dict[str, Any], body: bytes, exchange: str, routing_key: str) -> None: ...
+
+    def drain(self, timeout_s: float) -> None: ...
+
+    def settle(self) -> None: ...
+
+    def close(self, *, delete_replies: bool) -> None: ...
+
+
+def _nothing(*_: Any) -> None:
+    pass
+
+
+class _Callbacks:
+    def __init__(self) -> None:
+        self.on_confirm: Callable[[str], None] = _nothing
+        self.on_refusal: Callable[[str, str], None] = _nothing
+        self.on_reply: Callable[[Mapping[str, Any]], None] = _nothing
+        self.on_block: Callable[[str], None] = _nothing
+        self.blocked = False
+
+
+class AmqpLink(_Callbacks):
+    """RabbitMQ: mandatory messages, confirms counted as they arrive, replies from a durable queue of the run's own.
+
+    With `confirm_publish`, py-amqp waits for each confirm before the next publish (some 800 a second); its
+    `basic_publish` also looks for `connection.blocked` each time. So the connection is made without the
+    option, and messages are sent as frames: confirms and blocks are read where everything else is, in `drain`.
+    """
+
+    confirms = True
+
+    def __init__(self, app: Celery, reply_queue: str, reply_ttl_s: float, expires_s: float) -> None:
+        super().__init__()
+        self._app = app
+        self._reply_queue = reply_queue
+        self._reply_ttl_ms = int(reply_ttl_s * 1000)
+        self._expiration_ms = str(int(expires_s * 1000))
+        self._heartbeat_s = float(app.conf.broker_heartbeat or 0)
+        options = {**app.conf.broker_transport_options, "confirm_publish": False}
+        self._connection = app.connection_for_write(
+            connect_timeout=CONNECT_TIMEOUT_S, transport_options=options, heartbeat=self._heartbeat_s
+        )
+        self.outages = (*self._connection.connection_errors, *self._connection.channel_errors, OSError)
+        self._waiting: dict[int, str] = {}  # delivery tag -> task id, in publishing order
+        self._handled: set[tuple[Any, ...]] = set()  # replies taken but not yet acknowledged
+        self._reply_tag = 0
+        self._beat_at = 0.0
+
+    def open(self) -> None:
+        """Connect, select confirms, declare and consume the reply queue."""
+        self._connection.connect()
+        self._amqp = self._connection.connection
+        self._amqp.on_blocked = self._block
+        self._amqp.on_unblocked = self._unblock
+        self._waiting.clear()
+        self._tag = 0
+        self._out = self._connection.channel()
+        self._out.confirm_select()
+        self._out.events["basic_ack"].add(self._on_ack)
+        self._out.events["basic_nack"].add(self._on_nack)
+        self._out.events["basic_return"].add(self._on_return)
+        self._in = self._connection.channel()
+        self._in.queue_declare(
+            queue=self._reply_queue,
+            durable=True,
+            auto_delete=False,
+            arguments={"x-queue-type": "quorum", "x-expires": self._reply_ttl_ms},
+        )
+        self._in.basic_qos(0, REPLY_PREFETCH, False)
+        self._in.basic_consume(self._reply_queue, callback=self._on_message)
+
+    def reopen(self) -> None:
+        self._connection.collect()
+        self._reply_tag = 0
+        self.blocked = False
+        self.open()
+
+    @property
+    def unconfirmed(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def unsettled(self) -> int:
+        return self._reply_tag
+
+    def publish(self, task_id: str, headers: dict[str, Any], body: bytes, exchange: str, routing_key: str) -> None:
+        message = Message(
+            body,
+            application_headers=headers,
+            content_type="application/json",
+            content_encoding="utf-8",
+            delivery_mode=2,
+            correlation_id=task_id,
+            reply_to=self._reply_queue,
+            expiration=self._expiration_ms,
+        )
+        self._tag += 1
+        self._waiting[self._tag] = task_id
+        mandatory, immediate = True, False
+        self._out.send_method(spec.Basic.Publish, "Bssbb", (0, exchange, routing_key, mandatory, immediate), message)
+
+    def drain(self, timeout_s: float) -> None:
+        """Handle what has arrived; wait up to `timeout_s` for the first of it."""
+        self._beat()
+        try:
+            for _ in range(LOOK_LIMIT):
+                self._amqp.drain_events(timeout=timeout_s)
+                timeout_s = 0
+        except TimeoutError as exc:
+            if exc.errno is not None:  # not ours: the operating system gave the connection up
+                raise
+
+    def settle(self) -> None:
+        self._in.basic_ack(self._reply_tag, multiple=True)
+        self._reply_tag = 0
+        self._handled.clear()
+
+    def close(self, *, delete_replies: bool) -> None:
+        try:
+            if self._reply_tag:
+                self.settle()
+            if delete_replies:
+                self._in.queue_delete(self._reply_queue)
+            self._connection.close()
+        except self.outages:
+            self._connection.collect()
+
+    # --- what the broker says -----------------------------------------------------------------------
+
+    def _on_ack(self, tag: int, multiple: bool) -> None:
+        for task_id in self._take(tag, multiple):
+            self.on_confirm(task_id)
+
+    def _on_nack(self, tag: int, multiple: bool) -> None:
+        for task_id in self._take(tag, multiple):
+            self.on_refusal(task_id, "the broker refused the message (basic.nack)")
+
+    def _take(self, tag: int, multiple: bool) -> list[str]:
+        if not multiple:
+            task_id = self._waiting.pop(tag, None)
+            return [] if task_id is None else [task_id]
+        tags = []
+        for waiting in self._waiting:
+            if waiting > tag:
+                break
+            tags.append(waiting)
+        return [self._waiting.pop(waiting) for waiting in tags]
+
+    def _on_return(self, exc: Exception, exchange: str, routing_key: str, message: Any) -> None:
+        # the broker confirms a returned message as well, after this
+        reason = f"no queue takes it: exchange {exchange!r}, routing key {routing_key!r} (NO_ROUTE)"
+        self.on_refusal(message.properties["correlation_id"], reason)
+
+    def _on_message(self, message: Any) -> None:
+        self._reply_tag = message.delivery_tag
+        try:
+            meta = json.loads(message.body)
+        except ValueError:
+            return  # not a state; acknowledged with the rest
+        if not isinstance(meta, dict):
+            return
+        key = (meta.get("task_id"), meta.get("status"), (meta.get("evidence") or {}).get("at"))
+        if message.delivery_info.get("redelivered") and key in self._handled:
+            return  # taken before the connection was lost, and sent again because its acknowledgement was
+        self._handled.add(key)
+        self.on_reply(meta)
+
+    def _block(self, reason: str) -> None:
+        self.blocked = True
+        self.on_block(reason)
+
+    def _unblock(self) -> None:
+        self.blocked = False
+
+    def _beat(self) -> None:
+        """Send and check heartbeats; py-amqp wants this called about twice an interval."""
+        if self._heartbeat_s and time.monotonic() - self._beat_at > self._heartbeat_s / 4:
+            self._beat_at = time.monotonic()
+            self._connection.heartbeat_check(rate=2)
+
+
+class VirtualLink(_Callbacks):
+    """One of kombu's virtual transports (embedded mode): the same talk, without confirms and redelivery."""
+
+    confirms = False
+
+    def __init__(self, app: Celery, reply_queue: str, reply_ttl_s: float, expires_s: float) -> None:
+        super().__init__()
+        self._connection = app.connection_for_write()
+        self._reply_queue = reply_queue
+        self.outages = (*self._connection.connection_errors, *self._connection.channel_errors)
+        self.unconfirmed = 0
+        self.unsettled = 0
+
+    def open(self) -> None:
+        channel = self._connection.channel()
+        self._producer = Producer(channel)
+        queue = Queue(self._reply_queue, Exchange(""), routing_key=self._reply_queue, durable=False)
+        self._consumer = Consumer(channel, [queue], callbacks=[self._on_body], no_ack=True, accept=["json"])
+        self._consumer.consume()
+
+    reopen = open
+
+    def publish(self, task_id: str, headers: dict[str, Any], body: bytes, exchange: str, routing_key: str) -> None:
+        self._producer.publish(
+            body,
+            headers=headers,
+            content_type="application/json",
+            content_encoding="utf-8",
+            exchange=exchange,
+            routing_key=routing_key,
+            correlation_id=task_id,
+            reply_to=self._reply_queue,
+        )
+
+    def drain(self, timeout_s: float) -> None:
+        try:
+            self._connection.drain_events(timeout=max(timeout_s, 0.001))
+        except TimeoutError:
+            return
+
+    def settle(self) -> None:
+        pass
+
+    def close(self, *, delete_replies: bool) -> None:
+        self._connection.release()
+
+    def _on_body(self, meta: Any, message: Any) -> None:
+        if isinstance(meta, dict):
+            self.on_reply(meta)
