@@ -257,7 +257,7 @@ def _refuse_other_arguments(app: Celery, connection: Connection, queue: str) -> 
 def whereabouts(
     app: Celery, in_flight: Mapping[str, Entry], nodes: Collection[Node], limit: int = 1000
 ) -> Callable[[str], tuple[State, str]]:
-    """Look for task ids without a final state; return a function that says of each in which column it ends, and where it is.
+    """Look for task ids without a final state; return what says of each in which column it ends, and where it is.
 
     Nodes are asked by name for the first `limit` ids. Ready messages cannot be told apart without taking them
     out of their queue, so as many ids as are ready there count as queued, from the last published one back.

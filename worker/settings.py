@@ -67,7 +67,7 @@ def apply(app: Celery, broker_url: str) -> None:
     """
     app.conf.update(DURABLE, broker_url=broker_url)
     if broker_url.startswith("filesystem://"):
-        app.conf.update(broker_url="filesystem://", broker_transport_options=_filesystem(broker_url))
+        app.conf.update(broker_url="filesystem://localhost//", broker_transport_options=_filesystem(broker_url))
     app.steps["consumer"].update({Topology, HealthFile})
 
 

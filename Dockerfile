@@ -1,0 +1,26 @@
+# The worker's image: a virtual environment, celery_app.py and worker/, run by a user without rights.
+ARG BASE_IMAGE=python:3.13-slim
+
+FROM ${BASE_IMAGE} AS build
+RUN python -m venv /venv
+COPY requirements.txt .
+RUN /venv/bin/pip install --no-cache-dir --disable-pip-version-check --requirement requirements.txt \
+ && /venv/bin/pip uninstall --quiet --yes pip
+WORKDIR /app
+COPY celery_app.py .
+COPY worker/ worker/
+# hash-based: valid whatever the files' times become on their way through the layers
+RUN /venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /app
+
+FROM ${BASE_IMAGE}
+RUN useradd --system --uid 10001 --no-create-home --home-dir /app --shell /usr/sbin/nologin worker
+COPY --from=build /venv /venv
+COPY --from=build /app /app
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1
+WORKDIR /app
+# Official images hold no compiled standard library, and the worker's root is read-only: without this
+# every start compiles it anew. It also fails the build when the app cannot be imported.
+RUN python -c "import celery_app, celery.bin.worker, celery.apps.worker, celery.concurrency.prefork, kombu.transport.pyamqp"
+ENV PYTHONDONTWRITEBYTECODE=1
+USER 10001
+CMD ["celery", "-A", "celery_app", "worker"]

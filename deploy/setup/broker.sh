@@ -1,0 +1,131 @@
+# RabbitMQ: the virtual host, the users, the least permissions that Celery needs. Sourced by setup.sh.
+# shellcheck shell=bash
+
+# What a worker and a dispatcher may configure, write and read; the app is asked for its queues.
+permissions_of() { # permissions_of ROLE: three lines
+  local queues dead topology control='(.*\.)?celery\.pidbox' replies='dispatch\..*|[0-9a-f-]{36}'
+  queues=$(.venv/bin/python -c 'from celery_app import app; print("|".join(q.name for q in app.conf.task_queues))')
+  dead=$(printf '%s' "$queues" | sed -e 's/|/\\.dead|/g' -e 's/$/\\.dead/')
+  # declared, and bound to each other, by whichever worker starts first
+  topology="$queues|$dead|results\.dead|tasks|dead|$control"
+  if [[ $1 == worker ]]; then
+    printf '^(%s)$\n' "$topology|celery_delayed_.*"
+    printf '^(%s)$\n' "amq\.default|$topology|celery_delayed_.*" # amq.default: results, to the caller's reply queue
+    printf '^(%s)$\n' "$queues|tasks|dead|celery_delayed_.*|$control"
+  else
+    printf '^(%s)$\n' "$topology|$replies"
+    printf '^(%s)$\n' "amq\.default|$topology|celery_delayed_.*|$replies"
+    printf '^(%s)$\n' "$topology|$replies"
+  fi
+}
+
+found_vhost() {
+  FOUND="the virtual host $VHOST exists"
+  TODO="create the virtual host $VHOST"
+  has rabbitmqctl && broker_answers && vhost_exists "$VHOST"
+}
+
+vhost_exists() { rabbitmq ctl --silent list_vhosts name | grep -qxF "$1"; }
+
+user_exists() { rabbitmq ctl --silent list_users | cut -f 1 | grep -qxF "$1"; }
+
+do_vhost() {
+  say "creating the virtual host $VHOST"
+  record "vhost-name $VHOST"
+  record "vhost $VHOST"
+  rabbitmq ctl add_vhost "$VHOST"
+}
+
+# Passwords go through standard input: an argument could be read in `ps`.
+password_works() { # password_works ROLE
+  local password
+  password=$(password_in_env "$1")
+  [[ -n $password ]] && printf '%s\n' "$password" | rabbitmq ctl authenticate_user "$USER_PREFIX-$1" >/dev/null 2>&1
+}
+
+permissions_are_set() { # permissions_are_set ROLE
+  local wanted
+  wanted=$(permissions_of "$1" | paste -s -)
+  rabbitmq ctl --silent list_permissions --vhost "$VHOST" | grep -qxF "$USER_PREFIX-$1	$wanted"
+}
+
+user_is_ready() { user_exists "$USER_PREFIX-$1" && password_works "$1" && permissions_are_set "$1"; }
+
+found_users() {
+  FOUND="the users $USER_PREFIX-dispatcher and $USER_PREFIX-worker have their passwords and permissions"
+  TODO="create the users $USER_PREFIX-dispatcher and $USER_PREFIX-worker: passwords generated, permissions on $VHOST alone"
+  if ! has rabbitmqctl || ! broker_answers; then return 1; fi
+  refuse_foreign_user dispatcher
+  refuse_foreign_user worker
+  deploy/setup/venv.sh --check requirements.txt && user_is_ready dispatcher && user_is_ready worker
+}
+
+# A user that exists, that we did not make and whose password .env does not hold may serve another copy.
+refuse_foreign_user() {
+  local user=$USER_PREFIX-$1
+  if [[ -n $(password_in_env "$1") ]] || recorded "user $user" || ! user_exists "$user"; then return; fi
+  fail 69 "the broker has a user $user that this folder knows nothing of" \
+    "another copy of this project may use it: a new password would lock that copy out" \
+    "copy its .env here; or SETUP_VHOST=other SETUP_USER_PREFIX=other ./setup.sh"
+}
+
+do_users() {
+  local dispatcher worker
+  refuse_foreign_user dispatcher # the broker may have been down when the plan was made
+  refuse_foreign_user worker
+  dispatcher=$(password_in_env dispatcher)
+  worker=$(password_in_env worker)
+  dispatcher=${dispatcher:-$(new_password)}
+  worker=${worker:-$(new_password)}
+  record "user-prefix $USER_PREFIX"
+  write_urls "$dispatcher" "$worker" # first: a user whose password is lost is of no use
+  do_user dispatcher "$dispatcher"
+  do_user worker "$worker"
+}
+
+do_user() { # do_user ROLE PASSWORD
+  local user=$USER_PREFIX-$1 configure write read
+  if ! user_exists "$user"; then
+    say "creating the user $user"
+    record "user $user"
+    printf '%s\n' "$2" | rabbitmq ctl add_user "$user" >/dev/null
+  elif ! password_works "$1"; then
+    say "setting the password of $user to the one in .env"
+    printf '%s\n' "$2" | rabbitmq ctl change_password "$user" >/dev/null
+  fi
+  {
+    read -r configure
+    read -r write
+    read -r read
+  } < <(permissions_of "$1")
+  rabbitmq ctl set_permissions --vhost "$VHOST" "$user" "$configure" "$write" "$read"
+}
+
+# --- the management page ---
+
+management_conf() {
+  if on_macos; then printf '%s/etc/rabbitmq/conf.d' "$(brew --prefix)"; else printf '/etc/rabbitmq/conf.d'; fi
+  printf '/90-distributed-test.conf\n'
+}
+
+management_enabled() { rabbitmq plugins list --enabled --minimal --silent 2>/dev/null | grep -qx rabbitmq_management; }
+
+enable_management() {
+  local conf
+  conf=$(management_conf)
+  say "serving the management page on http://localhost:15672, for this machine only (sign in as guest)"
+  record "management $conf"
+  as_owner mkdir -p "$(dirname "$conf")"
+  printf 'management.tcp.ip = 127.0.0.1\n' | as_owner tee "$conf" >/dev/null # for the next start of the broker
+  # for now, without a restart
+  rabbitmq ctl eval 'application:set_env(rabbitmq_management, tcp_config, [{port, 15672}, {ip, "127.0.0.1"}]).' >/dev/null
+  rabbitmq plugins enable rabbitmq_management >/dev/null
+}
+
+as_owner() { if on_macos; then "$@"; else as_root "$@"; fi; }
+
+disable_management() { # disable_management CONF
+  say "disabling the management page"
+  rabbitmq plugins disable rabbitmq_management >/dev/null
+  as_owner rm -f -- "$1"
+}

@@ -1,0 +1,135 @@
+# The image, the containers, and whether the workers in them answer. Sourced by setup.sh.
+# shellcheck shell=bash
+
+# Runs with the BROKER_URL of its environment, on the host or in a container.
+readonly PROBE='
+import os, sys
+from kombu import Connection
+try:
+    with Connection(os.environ["BROKER_URL"], connect_timeout=5) as connection:
+        connection.connect()
+except Exception as exc:
+    sys.exit(f"{type(exc).__name__}: {exc}")
+'
+
+image_sources() { # a checksum of all that the image is made from
+  find Dockerfile .dockerignore requirements.txt celery_app.py worker -type f ! -name '*.pyc' | LC_ALL=C sort |
+    while read -r file; do printf '%s ' "$file" && cksum <"$file"; done | cksum | tr ' ' -
+}
+
+services() { compose config --services | LC_ALL=C sort; }
+
+image_of() { compose config --images 2>/dev/null | grep -e "-$1\$"; }
+
+found_image() {
+  local service
+  FOUND="the image is up to date"
+  TODO="build the workers' image"
+  if ! docker_answers || ! find_compose; then return 1; fi
+  for service in $(services); do
+    docker image inspect "$(image_of "$service")" >/dev/null 2>&1 || return 1
+  done
+  TODO="build the workers' image again: its sources have changed"
+  recorded "image-sources $(image_sources)"
+}
+
+do_image() {
+  say "building the workers' image (about a minute the first time)"
+  refuse_foreign_containers
+  record "containers"
+  quietly "the build of the image" compose build
+  forget image-sources
+  record "image-sources $(image_sources)"
+}
+
+# A container that we did not start, of a project with our name, belongs to another copy of this folder.
+refuse_foreign_containers() {
+  local project owner
+  project=$(compose config --format json | sed -n 's/^  "name": "\(.*\)",\{0,1\}$/\1/p')
+  while read -r owner; do
+    if [[ $owner != "$PWD" && -d $owner ]]; then
+      fail 69 "the containers of $project belong to $owner" "both folders use the same Compose project name" \
+        "docker compose down, there; or COMPOSE_PROJECT_NAME=other ./setup.sh"
+    fi
+  done < <(docker ps --all --filter "label=com.docker.compose.project=$project" \
+    --format '{{.Label "com.docker.compose.project.working_dir"}}' | sort -u)
+}
+
+running_services() { compose ps --status running --services 2>/dev/null | LC_ALL=C sort -u; }
+
+# Every container runs the image and the settings that it would be started with now.
+containers_are_current() {
+  local service container
+  for service in $(services); do
+    for container in $(compose ps --quiet "$service"); do
+      [[ $(docker inspect --format '{{index .Config.Labels "com.docker.compose.config-hash"}} {{.Image}}' "$container") == \
+        "$(compose config --hash "$service" | cut -d ' ' -f 2) $(docker image inspect --format '{{.Id}}' "$(image_of "$service")")" ]] || return 1
+    done
+  done
+}
+
+found_containers() {
+  FOUND="a container of each service runs: $(services 2>/dev/null | paste -s -d ' ' -)" || FOUND=
+  TODO="start a container of each service: docker compose up --detach"
+  if ! docker_answers || ! find_compose || [[ $(running_services) != "$(services)" ]]; then return 1; fi
+  TODO="start the containers anew: image or settings have changed"
+  containers_are_current
+}
+
+do_containers() {
+  local reason
+  refuse_foreign_containers
+  if ! reason=$(probe_from_container); then
+    fail 69 "a container cannot use the broker" "$(explain "$reason")" "./setup.sh doctor"
+  fi
+  say "starting the containers"
+  record "containers"
+  quietly "docker compose up" compose up --detach --no-build --remove-orphans
+}
+
+# --- who answers ---
+
+probe_from_host() { BROKER_URL=$(setting BROKER_URL) .venv/bin/python -c "$PROBE" 2>&1; }
+
+# The worker's own URL, from where the worker is. --env with a name alone: a value could be read in `ps`.
+probe_from_container() {
+  local gateway image
+  gateway=${HOST_GATEWAY:-$(setting HOST_GATEWAY)}
+  image=$(compose config --images | head -n 1)
+  BROKER_URL=$(setting WORKER_BROKER_URL) docker run --rm --env BROKER_URL \
+    --add-host "host.docker.internal:${gateway:-host-gateway}" "$image" python -c "$PROBE" 2>&1
+}
+
+explain() { # explain REASON: what a probe's error means
+  local last
+  last=$(printf '%s\n' "$1" | tail -n 1)
+  case $last in
+    *403*) printf 'RabbitMQ refuses the user or its password (guest may connect from the host alone): %s\n' "$last" ;;
+    *530*) printf 'the virtual host is missing, or the user has no permissions on it: %s\n' "$last" ;;
+    *refused*) printf 'nothing listens at that address (does RabbitMQ listen on loopback alone?): %s\n' "$last" ;;
+    *imed*out*) printf 'no answer; a firewall may be between container and host: %s\n' "$last" ;;
+    *) printf '%s\n' "$last" ;;
+  esac
+}
+
+# The nodes that answer a ping through the broker, one a line.
+answering_nodes() {
+  BROKER_URL=$(setting BROKER_URL) .venv/bin/celery -A celery_app inspect ping --timeout 1 2>/dev/null |
+    sed -n 's/^->  \([^:]*\): OK.*/\1/p'
+}
+
+all_services_answer() {
+  local nodes service
+  nodes=$(answering_nodes) || true
+  for service in $(services); do
+    grep -q "^$service@" <<<"$nodes" || return 1
+  done
+}
+
+await_workers() {
+  say "waiting until the workers answer through the broker"
+  if ! wait_for 60 all_services_answer; then
+    compose logs --tail 20 >&2
+    fail 69 "not every worker answers through the broker" "60 s have passed; their last log lines are above" "./setup.sh doctor"
+  fi
+}

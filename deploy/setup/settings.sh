@@ -1,0 +1,99 @@
+# .env: the two broker URLs, with the passwords that exist nowhere else. Sourced by setup.sh.
+# shellcheck shell=bash
+
+readonly BEGIN='# --- written by setup.sh, removed by its uninstall: begin ---'
+readonly END='# --- written by setup.sh: end ---'
+readonly SET_ASIDE='#setup.sh# ' # stands before a line of the user's own that ours replaces
+
+# Names that an environment variable gave at install are found again later without it.
+VHOST=${SETUP_VHOST:-$(recorded_names vhost-name)}
+VHOST=${VHOST:-distributed-test}
+USER_PREFIX=${SETUP_USER_PREFIX:-$(recorded_names user-prefix)}
+USER_PREFIX=${USER_PREFIX:-distributed-test}
+readonly VHOST USER_PREFIX
+
+check_names() {
+  case "$VHOST$USER_PREFIX" in
+    *[!A-Za-z0-9._-]*)
+      fail 2 "SETUP_VHOST or SETUP_USER_PREFIX cannot be used" "they become part of a URL: letters, digits, dot, dash, underscore" \
+        "choose other names"
+      ;;
+  esac
+}
+check_names
+
+setting() { # setting KEY: its value in .env
+  if [[ -f .env ]]; then sed -n "s/^$1=//p" .env | tail -n 1 | sed -e 's/^"\(.*\)"$/\1/' -e "s/^'\(.*\)'\$/\1/"; fi
+}
+
+# The workers and dispatch.py would take these before .env: what is checked here would not be what runs.
+ignore_exported_urls() {
+  local key
+  for key in BROKER_URL WORKER_BROKER_URL; do
+    if [[ -n ${!key:-} ]]; then say "note: $key is set in this shell; set-up and doctor use .env instead"; fi
+    unset "$key"
+  done
+}
+
+url_key() { if [[ $1 == worker ]]; then printf 'WORKER_BROKER_URL\n'; else printf 'BROKER_URL\n'; fi; }
+
+# The worker is in a container, where the host has another name.
+url_host() { if [[ $1 == worker ]]; then printf 'host.docker.internal\n'; else printf 'localhost\n'; fi; }
+
+password_in_env() { # password_in_env ROLE: empty unless .env names this user, host and virtual host
+  setting "$(url_key "$1")" |
+    sed -n "s|^amqp://$USER_PREFIX-$1:\([^@]*\)@$(url_host "$1"):5672/$VHOST\$|\1|p"
+}
+
+new_password() { od -An -N 24 -tx1 /dev/urandom | tr -d ' \n'; }
+
+mode_of() { stat -c %a "$1" 2>/dev/null || stat -f %Lp "$1"; } # GNU, BSD
+
+found_env() {
+  TODO="write .env (mode 600) with the broker's URLs"
+  if [[ ! -f .env ]]; then return 1; fi
+  TODO="put the broker's URLs into .env (mode 600); your own lines are kept"
+  if [[ -z $(password_in_env dispatcher) || -z $(password_in_env worker) ]]; then return 1; fi
+  TODO="set the mode of .env to 600: it holds passwords"
+  FOUND=".env holds both broker URLs, mode 600"
+  [[ $(mode_of .env) == 600 ]]
+}
+
+do_env() { # the users' step has written the URLs
+  chmod 600 .env
+}
+
+without_our_lines() { # .env as it was before us
+  sed -e "/^$BEGIN\$/,/^$END\$/d" -e "s/^$SET_ASIDE//" .env | awk 1 # awk: a last line without its end gets one
+}
+
+replace_env() { # with standard input; at once, and never readable by others
+  (umask 077 && cat >.env.new)
+  mv -f .env.new .env
+}
+
+# write_urls DISPATCHER_PASSWORD WORKER_PASSWORD: replace our lines in .env, keep all others.
+write_urls() {
+  if [[ ! -f .env ]]; then record "env file"; else record "env lines"; fi
+  {
+    if [[ -f .env ]]; then
+      without_our_lines | sed -e "s/^BROKER_URL=/$SET_ASIDE&/" -e "s/^WORKER_BROKER_URL=/$SET_ASIDE&/"
+    fi
+    printf '%s\n' "$BEGIN"
+    printf '# More settings, each explained, are in .env.example.\n'
+    printf 'BROKER_URL=amqp://%s-dispatcher:%s@%s:5672/%s\n' "$USER_PREFIX" "$1" "$(url_host dispatcher)" "$VHOST"
+    printf 'WORKER_BROKER_URL=amqp://%s-worker:%s@%s:5672/%s\n' "$USER_PREFIX" "$2" "$(url_host worker)" "$VHOST"
+    printf '%s\n' "$END"
+  } | replace_env
+}
+
+restore_env() { # undo write_urls
+  if [[ ! -f .env ]] || [[ -z $(recorded_names env) ]]; then return; fi
+  if recorded "env file" && [[ -z $(without_our_lines) ]]; then
+    rm -f -- .env
+    say "removed .env"
+  else
+    without_our_lines | replace_env
+    say "removed our lines from .env and kept yours"
+  fi
+}

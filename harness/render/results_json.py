@@ -1,0 +1,157 @@
+"""The results document: a report as JSON, the same for the file, for stdout and for a later comparison."""
+
+from __future__ import annotations
+
+import json
+import math
+import reprlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from typing import Any
+
+from harness.errors import ExitCode
+from harness.model import Outcome, Report, Scenario, Summary
+from harness.render.visible import utc_text
+from harness.stats import throughput_per_s
+
+#: Containers inside containers that a value may have before the rest is repr'd: below json's own limit.
+_DEEPEST = 64
+#: Decimals of a duration: microseconds, finer than any clock here.
+_DECIMALS = 6
+
+_repr = reprlib.Repr()  # bounded, and not upset by an object whose own repr raises
+_repr.maxother = _repr.maxstring = 1000
+
+_VERDICTS = {ExitCode.OK: "passed", ExitCode.INTERRUPTED: "interrupted"}
+_OUTCOME_FIELDS = tuple(field.name for field in fields(Outcome))
+
+
+def document(report: Report) -> dict[str, Any]:
+    """Return the whole document. Outcomes are those that the report holds: `pieces` adds the streamed ones."""
+    return {**_head(report), "outcomes": [outcome_record(outcome) for outcome in report.outcomes]}
+
+
+def outcome_record(outcome: Outcome) -> dict[str, Any]:
+    """Return one outcome with its derived durations; every value can be held by JSON."""
+    record = {name: json_value(getattr(outcome, name)) for name in _OUTCOME_FIELDS}
+    record["worker"] = json_value(outcome.worker)
+    record["run_time_s"] = _duration(outcome.run_time_s)
+    record["queue_wait_s"] = _duration(outcome.queue_wait_s)
+    record["round_trip_s"] = _duration(outcome.round_trip_s)
+    record["finished_at_utc"] = None if outcome.finished_at is None else utc_text(outcome.finished_at)
+    return record
+
+
+def outcome_line(outcome: Outcome) -> str:
+    """Return one outcome as a line of JSON, without the line end."""
+    return json.dumps(outcome_record(outcome), ensure_ascii=False, allow_nan=False)
+
+
+def pieces(report: Report, streamed: Iterable[str] = ()) -> Iterator[str]:
+    """Yield the document's text, in constant memory: one outcome a line, `streamed` ones after those held.
+
+    Args:
+        report: What to write.
+        streamed: Lines that `outcome_line` made of the outcomes that the report does not hold.
+    """
+    head = json.dumps(_head(report), ensure_ascii=False, allow_nan=False, indent=2)
+    yield head.removesuffix("\n}") + ',\n  "outcomes": ['
+    separator = "\n    "
+    for outcome in report.outcomes:
+        yield separator + outcome_line(outcome)
+        separator = ",\n    "
+    for line in streamed:
+        yield separator + line.rstrip("\n")
+        separator = ",\n    "
+    yield "\n  ]\n}\n" if separator.startswith(",") else "]\n}\n"
+
+
+def json_value(value: object, depth: int = 0) -> Any:
+    """Return `value` as JSON can hold it; what JSON cannot hold (NaN, objects, bytes) is repr'd."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, Enum):
+        return json_value(value.value, depth)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, str):
+        # a lone surrogate has no UTF-8
+        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else repr(float(value))
+    if depth < _DEEPEST:
+        if isinstance(value, Mapping):
+            return {str(json_value(str(key))): json_value(item, depth + 1) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [json_value(item, depth + 1) for item in value]
+        if is_dataclass(value) and not isinstance(value, type):
+            return {field.name: json_value(getattr(value, field.name), depth + 1) for field in fields(value)}
+    return json_value(_repr.repr(value))
+
+
+def _head(report: Report) -> dict[str, Any]:
+    """Return everything but the outcomes."""
+    metrics = report.metrics
+    return {
+        "schema_version": report.schema_version,
+        "run_id": json_value(report.run_id),
+        "verdict": _VERDICTS.get(report.exit_code, "failed"),
+        "exit_code": int(report.exit_code),
+        "exit_meaning": report.exit_code.meaning,
+        "interrupted": report.interrupted,
+        "started_at": json_value(report.started_at),
+        "started_at_utc": utc_text(report.started_at),
+        "broker": json_value(report.broker),
+        "embedded": report.embedded,
+        "scenario": _scenario(report.scenario),
+        "ledger": {
+            **json_value(report.ledger),
+            "completed": report.ledger.completed,
+            "balanced": report.ledger.balanced,
+        },
+        "checks": [json_value(check) for check in report.checks],
+        "metrics": {
+            "wall_s": _duration(metrics.wall_s),
+            "sequential_s": _duration(metrics.sequential_s),
+            "throughput_per_s": _duration(throughput_per_s(report.ledger.completed, metrics.wall_s)),
+            "retries": metrics.retries,
+            "run_time": _summary(metrics.run_time),
+            "queue_wait": _summary(metrics.queue_wait),
+            "round_trip": _summary(metrics.round_trip),
+            "negative_waits": metrics.negative_waits,
+        },
+        "roster": {
+            "nodes": [
+                {
+                    "name": json_value(node.name),
+                    "service": json_value(node.service),
+                    "queues": json_value(node.queues),
+                }
+                for node in report.roster.nodes
+            ],
+            "consumers": json_value(report.roster.consumers),
+            "backlog": json_value(report.roster.backlog),
+        },
+        "notes": json_value(report.notes),
+        "outcome_count": report.outcome_count,
+    }
+
+
+def _scenario(scenario: Scenario) -> dict[str, Any]:
+    return {**json_value(scenario), "task_count": scenario.task_count}
+
+
+def _summary(summary: Summary | None) -> dict[str, Any] | None:
+    if summary is None:
+        return None
+    return {
+        field.name: _duration(value) if field.name.endswith("_s") else value
+        for field in fields(summary)
+        for value in (getattr(summary, field.name),)
+    }
+
+
+def _duration(value: float | None) -> Any:
+    """Return a duration to the microsecond: an outcome's and a percentile's alike, so that they can be matched."""
+    return None if value is None else json_value(round(value, _DECIMALS))

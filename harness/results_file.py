@@ -1,0 +1,196 @@
+"""The results file: reserved before anything is published, written whole at the end, never over an older one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import IO
+
+from harness.errors import UsageError
+from harness.model import Outcome, Report
+from harness.render.results_json import outcome_line, pieces
+
+#: Ending of the files that a run in progress keeps beside its results.
+PART = ".part"
+
+
+class ResultsFile:
+    """Where a run's results go. `reserve` makes one; end it with `finish` or `discard`."""
+
+    def __init__(self, wanted: Path, part: Path, stream: IO[str]) -> None:
+        self.wanted = wanted  # the name, unless another run takes it first
+        self.streamed = 0  # outcomes that `add` wrote
+        self._part = part
+        self._stream = stream
+        self._error: OSError | None = None
+
+    @classmethod
+    def reserve(cls, path: str | Path | None, started_at: float, directory: str | Path = ".") -> ResultsFile:
+        """Make sure that results can be written, before anything is published.
+
+        A `.part` file beside the results is really created: a permission that only looks right is found here.
+
+        Args:
+            path: The file that the user asked for; None for `dispatch_results_YYYYMMDD_HHMMSS.json`.
+            started_at: Gives the default name its local time.
+            directory: Where the default name goes.
+
+        Raises:
+            UsageError: `path` exists already, or cannot be written.
+        """
+        if path is None:
+            name = f"dispatch_results_{datetime.fromtimestamp(started_at):%Y%m%d_%H%M%S}.json"
+            wanted = _first_free(Path(directory) / name)
+        else:
+            wanted = Path(path)
+            if os.path.isdir(wanted):
+                raise UsageError(f"{wanted}: is a directory", fix=f"name a file in it: -o {wanted / 'results.json'}")
+            if os.path.lexists(wanted):
+                raise UsageError(
+                    f"{wanted}: exists already",
+                    why="results are never written over an older file",
+                    fix=f"give another name: -o {_first_free(wanted)}",
+                )
+        try:
+            part, stream = _create_part(wanted)
+        except OSError as exc:
+            raise _unwritable(wanted, exc) from exc
+        return cls(wanted, part, stream)
+
+    def add(self, outcome: Outcome) -> None:
+        """Stream an outcome that the report will not hold. A full disk is told by `finish`, not here."""
+        if self._error is not None:
+            return
+        try:
+            self._stream.write(outcome_line(outcome) + "\n")
+        except OSError as exc:
+            self._error = exc
+        else:
+            self.streamed += 1
+
+    def finish(self, report: Report) -> Path:
+        """Write the whole document under a name that nobody has, and return that.
+
+        The document appears at once and complete. What `add` streamed is read back line by line.
+
+        Raises:
+            UsageError: The disk is full or the directory went away; the `.part` file with the streamed
+                outcomes is left, and named.
+        """
+        try:
+            path = self._write(report)
+        except OSError as exc:
+            with contextlib.suppress(OSError):
+                self._stream.close()
+            left = f"; the outcomes streamed so far are in {self._part}" if self.streamed else ""
+            if not self.streamed:
+                self.discard()
+            raise UsageError(
+                f"{self.wanted}: the results cannot be written{left}",
+                why=exc.strerror or str(exc),
+                fix="free some space or use another directory (-o), then run again",
+            ) from exc
+        self.discard()
+        return path
+
+    def discard(self) -> None:
+        """Leave nothing behind: the run published nothing, or its results are written."""
+        with contextlib.suppress(OSError):
+            self._stream.close()
+        with contextlib.suppress(OSError):
+            self._part.unlink()
+
+    def _write(self, report: Report) -> Path:
+        if self._error is not None:
+            raise self._error
+        self._stream.close()  # flushes
+        part, stream = _create_part(self.wanted)
+        try:
+            with stream:
+                stream.writelines(pieces(report, self._lines()))
+                stream.flush()
+                os.fsync(stream.fileno())
+            path = _publish(part, self.wanted)
+        finally:
+            part.unlink(missing_ok=True)
+        _sync_directory(path.parent)
+        return path
+
+    def _lines(self) -> Iterator[str]:
+        with self._part.open(encoding="utf-8") as lines:
+            yield from lines
+
+
+def _candidates(wanted: Path) -> Iterator[Path]:
+    """Yield a name, then the same with _2, _3 and so on before its ending."""
+    yield wanted
+    number = 2
+    while True:
+        yield wanted.with_name(f"{wanted.stem}_{number}{wanted.suffix}")
+        number += 1
+
+
+def _first_free(wanted: Path) -> Path:
+    return next(path for path in _candidates(wanted) if not os.path.lexists(path))
+
+
+def _create_part(wanted: Path) -> tuple[Path, IO[str]]:
+    """Create a file of our own beside `wanted`, for this run alone."""
+    part = wanted.with_name(f"{wanted.name}.{os.urandom(4).hex()}{PART}")
+    return part, part.open("x", encoding="utf-8", newline="\n")
+
+
+def _publish(part: Path, wanted: Path) -> Path:
+    """Give a written file the first free name, also while other runs do the same."""
+    for path in _candidates(wanted):
+        try:
+            _take_name(part, path)
+        except FileExistsError:
+            continue
+        return path
+    raise AssertionError("there is always a further name")
+
+
+def _take_name(part: Path, path: Path) -> None:
+    """Move `part` to `path`.
+
+    Raises:
+        FileExistsError: Somebody has `path`.
+    """
+    try:
+        os.link(part, path)  # unlike a rename, never replaces
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links: claim the name, then fill it in one step
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        try:
+            part.replace(path)
+        except OSError:
+            path.unlink()
+            raise
+    else:
+        part.unlink()
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make the new name survive a power cut, where the system can do that."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _unwritable(wanted: Path, exc: OSError) -> UsageError:
+    directory = wanted.parent
+    if isinstance(exc, FileNotFoundError):
+        return UsageError(f"{wanted}: there is no directory {directory}", fix=f"mkdir -p {directory}")
+    return UsageError(
+        f"{wanted}: the results could not be written there",
+        why=exc.strerror or str(exc),
+        fix="use a directory that you can write to: -o ~/results.json",
+    )

@@ -1,0 +1,310 @@
+"""setup.sh as its users run it: installs once, says what is wrong, and takes back exactly what it did."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kombu import Connection, Queue
+
+from tests.acceptance.conftest import Installed
+from tests.acceptance.stack import Stack
+
+OWN_LINES = "# mine\nLOG_LEVEL=DEBUG\nBROKER_URL=amqp://mine@elsewhere//\n"
+
+
+# --- what install did ---
+
+
+def test_install_ends_with_the_main_job(installed: Installed) -> None:
+    assert "Dispatch completed successfully!" in installed.output.splitlines()[-1]
+
+
+def test_no_password_was_on_a_command_line(installed: Installed) -> None:
+    lines = installed.command_lines
+    if not lines:
+        pytest.skip("no /proc on this system")
+    # the sampling was fast enough to see what would have carried one
+    for command in ("add_user", "docker run --rm --env BROKER_URL", "celery -A celery_app inspect ping"):
+        assert any(command in line for line in lines), command
+    for password in installed.stack.passwords():
+        assert [line for line in lines if password in line] == []
+
+
+def test_the_passwords_are_long_and_in_env_alone(stack: Stack) -> None:
+    passwords = stack.passwords()
+
+    assert len(set(passwords)) == 2
+    assert all(re.fullmatch("[0-9a-f]{48}", password) for password in passwords)
+    assert stat.S_IMODE((stack.root / ".env").stat().st_mode) == 0o600
+    for name, content in stack.files().items():
+        assert name == ".env" or not any(password.encode() in content for password in passwords), name
+
+
+@pytest.mark.parametrize("key", ["BROKER_URL", "WORKER_BROKER_URL"])
+def test_a_user_may_use_its_own_virtual_host_alone(stack: Stack, key: str) -> None:
+    url = stack.setting(key).replace("host.docker.internal", "localhost")
+
+    with Connection(url) as connection:
+        connection.connect()
+    with Connection(url.rsplit("/", 1)[0] + "//") as connection, pytest.raises(Exception, match="530"):
+        connection.connect()
+
+
+@pytest.mark.parametrize("key", ["BROKER_URL", "WORKER_BROKER_URL"])
+def test_a_user_may_declare_the_queues_of_the_app_alone(stack: Stack, key: str) -> None:
+    url = stack.setting(key).replace("host.docker.internal", "localhost")
+
+    with Connection(url) as connection, pytest.raises(Exception, match="ACCESS_REFUSED"):
+        Queue("queue_c").bind(connection.channel()).declare()
+
+
+def test_a_worker_may_not_read_the_dead_letters(stack: Stack) -> None:
+    url = stack.setting("WORKER_BROKER_URL").replace("host.docker.internal", "localhost")
+
+    with Connection(url) as connection, pytest.raises(Exception, match="ACCESS_REFUSED"):
+        Queue("queue_a.dead").bind(connection.channel()).get()
+
+
+def test_a_task_can_be_called_and_retried_with_these_permissions(stack: Stack) -> None:
+    script = "from celery_app import task_a; print(task_a.delay(work_s=0, fail_times=1).get(timeout=30)['attempt'])"
+
+    assert stack.output(".venv/bin/python", "-c", script, BROKER_URL=stack.setting("BROKER_URL")) == "2"
+
+
+def test_a_second_run_changes_nothing_and_says_so(stack: Stack) -> None:
+    stack.wait_healthy()
+
+    def everything() -> tuple[object, ...]:
+        files = {
+            name: content
+            for name, content in stack.files().items()
+            if not name.startswith(("dispatch_results_", ".runs/")) and "__pycache__" not in name
+        }
+        containers = [(one["Id"], one["State"]["StartedAt"], one["Image"]) for one in stack.containers()]
+        return files, containers, stack.on_broker(), (stack.root / ".env").stat().st_mtime_ns
+
+    before = everything()
+    output = stack.output("./setup.sh", "--yes")
+
+    assert everything() == before
+    assert "everything is in place: nothing to change" in output
+    assert "[todo]" not in output
+    assert "Dispatch completed successfully!" in output
+
+
+# --- doctor ---
+
+
+def test_doctor_finds_nothing_on_a_working_stack(stack: Stack) -> None:
+    stack.wait_healthy()
+
+    lines = stack.output("./setup.sh", "doctor").splitlines()
+
+    assert [line for line in lines if not line.startswith("[ok] ")] == []
+    for check in (
+        "Docker",
+        "Compose",
+        "RabbitMQ",
+        "virtual host",
+        "user",
+        "broker, from a container",
+        "worker worker-b",
+    ):
+        assert any(line.startswith(f"[ok] {check}: ") for line in lines), check
+
+
+def test_doctor_finds_a_stopped_worker_and_start_mends_it(stack: Stack) -> None:
+    stack.compose("stop", "worker-b")
+
+    doctor = stack.run("./setup.sh", "doctor")
+    stack.output("./setup.sh", "start")
+
+    assert doctor.returncode == 1
+    assert [line for line in doctor.stdout.splitlines() if not line.startswith("[ok]")] == [
+        "[x]  container of worker-b: 1 exited -> ./setup.sh start; docker compose logs worker-b",
+        "[x]  worker worker-b: no node answers through the broker -> ./setup.sh start; docker compose logs worker-b",
+    ]
+    stack.wait_healthy()
+
+
+@pytest.fixture
+def env_file(stack: Stack) -> Iterator[Path]:
+    """The shared copy's .env, put back afterwards."""
+    path = stack.root / ".env"
+    content = path.read_bytes()
+    yield path
+    path.write_bytes(content)
+    path.chmod(0o600)
+
+
+def test_doctor_says_why_a_container_is_refused(stack: Stack, env_file: Path) -> None:
+    env_file.write_text(env_file.read_text().replace(stack.passwords()[1], "wrong"))
+    env_file.chmod(0o644)
+
+    doctor = stack.run("./setup.sh", "doctor")
+
+    assert doctor.returncode == 1
+    (refused,) = [line for line in doctor.stdout.splitlines() if line.startswith("[x]  broker, from a container: ")]
+    assert "RabbitMQ refuses the user or its password" in refused
+    assert refused.endswith(" -> ./setup.sh")
+    assert f"[x]  user: {stack.name}-worker has another password than .env says -> ./setup.sh" in doctor.stdout
+    assert "(mode 644) -> chmod 600 .env" in doctor.stdout
+    assert "wrong" not in doctor.stdout
+
+
+# --- what it refuses ---
+
+
+def test_dry_run_shows_the_plan_and_changes_nothing(
+    needs_rabbitmq: object, needs_docker: object, fresh_copy: Stack
+) -> None:
+    before = fresh_copy.files()
+
+    output = fresh_copy.output("./setup.sh", "--dry-run")
+
+    for step in ("create .venv", f"create the virtual host {fresh_copy.name}", "write .env", "build", "start"):
+        assert re.search(rf"\[todo\] {step}", output), step
+    assert fresh_copy.files() == before
+    assert fresh_copy.on_broker() == {"users": [], "permissions": [], "vhosts": []}
+    assert fresh_copy.in_docker() == []
+
+
+@pytest.mark.parametrize("command", ["install", "clean", "uninstall"])
+def test_without_a_terminal_it_wants_yes(fresh_copy: Stack, command: str) -> None:
+    before = fresh_copy.files()
+
+    done = fresh_copy.run("./setup.sh", command)
+
+    assert done.returncode == 2
+    assert len(done.stdout.splitlines()) == 3
+    assert f"./setup.sh {command} --yes" in done.stdout
+    assert fresh_copy.files() == before
+
+
+def test_on_a_terminal_it_asks_and_takes_no_for_an_answer(
+    needs_rabbitmq: object, needs_docker: object, fresh_copy: Stack
+) -> None:
+    before = fresh_copy.files()
+
+    code, shown = _on_a_terminal(fresh_copy, "./setup.sh", answer="\n")
+
+    assert "Do what is marked [todo]? [y/N]" in shown
+    assert code == 130
+    assert fresh_copy.files() == before
+
+
+@pytest.mark.parametrize("arguments", [["--no-such"], ["no-such"], ["doctor", "--no-such"]])
+def test_an_unknown_argument_is_an_error_of_usage(fresh_copy: Stack, arguments: list[str]) -> None:
+    done = fresh_copy.run("./setup.sh", *arguments)
+
+    assert done.returncode == 2
+    assert done.stdout.startswith("error: unknown ")
+
+
+def test_help_names_every_command(fresh_copy: Stack) -> None:
+    shown = fresh_copy.output("./setup.sh", "--help")
+
+    for command in ("install", "doctor", "start", "stop", "restart", "logs", "dispatch", "clean", "uninstall"):
+        assert re.search(rf"^  {command} ", shown, re.MULTILINE), command
+
+
+def test_another_copy_keeps_its_users(stack: Stack, fresh_copy: Stack) -> None:
+    fresh_copy.name = stack.name
+    files, users = fresh_copy.files(), stack.on_broker()
+
+    done = fresh_copy.run("./setup.sh", "--yes")
+
+    assert done.returncode == 69
+    assert f"a user {stack.name}-dispatcher that this folder knows nothing of" in done.stdout
+    assert fresh_copy.files() == files
+    assert stack.on_broker() == users
+
+
+def test_another_copy_keeps_its_containers(stack: Stack, fresh_copy: Stack) -> None:
+    running = [container["Id"] for container in stack.containers()]
+    fresh_copy.name = stack.name
+
+    done = fresh_copy.run("./setup.sh", "clean", "--yes")
+
+    assert done.returncode == 69
+    assert f"belong to {stack.root}" in done.stdout
+    assert [container["Id"] for container in stack.containers()] == running
+
+
+def test_compose_v1_alone_is_refused_by_name(fresh_copy: Stack, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Programs of the machine are replaced here: there is no other way to have an old Compose and no new one."""
+    programs = tmp_path_factory.mktemp("programs")
+    for name, script in {
+        "docker": '[ "$1" != compose ]',  # an engine that answers, without the plugin
+        "docker-compose": "echo 1.29.2",
+        "apt-get": "exit 1",
+        "apt-cache": "echo '  Candidate: (none)'",
+    }.items():
+        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
+        (programs / name).chmod(0o755)
+    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+
+    for command in (["--dry-run"], ["start"]):
+        done = fresh_copy.run("./setup.sh", *command, PATH=path)
+        assert done.returncode == 69
+        assert "error: Compose v2 or later is needed" in done.stdout
+        assert "found only docker-compose 1.29.2" in done.stdout
+    assert "Compose: only version 1.29.2" in fresh_copy.run("./setup.sh", "doctor", PATH=path).stdout
+
+
+# --- and back again ---
+
+
+def test_clean_and_uninstall_leave_nothing(needs_rabbitmq: object, needs_docker: object, fresh_copy: Stack) -> None:
+    (fresh_copy.root / ".env").write_text(OWN_LINES)
+    before = fresh_copy.files()
+    others = fresh_copy.output("docker", "image", "ls", "--quiet", "--all").split()
+
+    fresh_copy.output("./setup.sh", "--yes")
+    env = (fresh_copy.root / ".env").read_text()
+    users = fresh_copy.on_broker()
+    try:
+        fresh_copy.output("./setup.sh", "clean", "--yes")
+        after_clean = fresh_copy.in_docker(), fresh_copy.on_broker(), set(fresh_copy.files()) - set(before)
+    finally:
+        uninstalled = fresh_copy.run("./setup.sh", "uninstall", "--yes")
+
+    assert env.startswith("# mine\nLOG_LEVEL=DEBUG\n#setup.sh# BROKER_URL=amqp://mine@elsewhere//\n")
+    assert fresh_copy.name in env
+    assert len(users["users"]) == len(users["permissions"]) == 2
+    assert after_clean == ([], users, {".setup-state"})
+    assert uninstalled.returncode == 0, uninstalled.stdout
+    assert "no system package was installed, so none is removed" in uninstalled.stdout
+    assert fresh_copy.files() == before
+    assert fresh_copy.on_broker() == {"users": [], "permissions": [], "vhosts": []}
+    assert fresh_copy.in_docker() == []
+    assert set(others) <= set(fresh_copy.output("docker", "image", "ls", "--quiet", "--all").split())
+
+
+def _on_a_terminal(stack: Stack, *command: str, answer: str) -> tuple[int, str]:
+    """Run a command on a pseudo-terminal; type `answer` when it asks. Return its exit code and what it showed."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        command, cwd=stack.root, env=stack.env, stdin=theirs, stdout=theirs, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        shown = ""
+        while True:
+            try:
+                read = os.read(ours, 4096).decode(errors="replace")
+            except OSError:  # on Linux, what the end looks like
+                break
+            if not read:
+                break
+            shown += read
+            if shown.endswith("[y/N] "):
+                os.write(ours, answer.encode())
+    os.close(ours)
+    return process.returncode, shown

@@ -1,0 +1,270 @@
+"""The results document: one shape, always valid JSON, whatever a task returned."""
+
+import json
+import math
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.model import (
+    Check,
+    LedgerCounts,
+    Metrics,
+    Node,
+    Outcome,
+    Report,
+    Roster,
+    Scenario,
+    State,
+    Summary,
+    TaskSpec,
+    WorkerSpec,
+)
+from harness.render.results_json import document, json_value, outcome_line, outcome_record, pieces
+
+OUTCOME = Outcome(
+    task_id="id-1",
+    index=0,
+    task="task_a",
+    declared_queue="queue_a",
+    state=State.SUCCEEDED,
+    published_at=1758137336.0,
+    confirmed_at=1758137336.01,
+    replied_at=1758137336.75,
+    started_at=1758137336.125,
+    finished_at=1758137336.625,
+    node="worker-a@12514a296d7c",
+    queue="queue_a",
+    queue_evidence="consumer",
+    attempts=1,
+    finals=1,
+    result={"message": "Hello from Task A"},
+)
+REPORT = Report(
+    run_id="r1",
+    scenario=Scenario(
+        name="basic",
+        description="Basic test",
+        workers=(WorkerSpec(service="worker-a", queue="queue_a"),),
+        tasks=(TaskSpec(task="task_a", kwargs={"work_s": 0.5}),),
+    ),
+    started_at=1758137336.0,
+    broker="amqp://guest@localhost//",
+    embedded=False,
+    roster=Roster(
+        nodes=(Node(name="worker-a@12514a296d7c", queues=("queue_a",)),),
+        consumers={"queue_a": 1},
+        backlog={"queue_a": 0},
+    ),
+    outcomes=(OUTCOME,),
+    outcome_count=1,
+    ledger=LedgerCounts(attempted=1, acknowledged=1, succeeded=1),
+    metrics=Metrics(
+        wall_s=0.75,
+        sequential_s=0.5,
+        run_time=Summary(count=1, mean_s=0.5, min_s=0.5, p50_s=0.5, p95_s=0.5, p99_s=0.5, max_s=0.5),
+    ),
+    checks=(Check(name="every task succeeded", passed=True, evidence="1 of 1"),),
+    notes=("a note",),
+)
+
+RECORD = {
+    "task_id": "id-1",
+    "index": 0,
+    "task": "task_a",
+    "declared_queue": "queue_a",
+    "state": "succeeded",
+    "published_at": 1758137336.0,
+    "confirmed_at": 1758137336.01,
+    "replied_at": 1758137336.75,
+    "started_at": 1758137336.125,
+    "finished_at": 1758137336.625,
+    "node": "worker-a@12514a296d7c",
+    "queue": "queue_a",
+    "queue_evidence": "consumer",
+    "attempts": 1,
+    "retries": 0,
+    "redelivered": False,
+    "finals": 1,
+    "result": {"message": "Hello from Task A"},
+    "error": None,
+    "where": None,
+    "worker": "worker-a",
+    "run_time_s": 0.5,
+    "queue_wait_s": 0.125,
+    "round_trip_s": 0.75,
+    "finished_at_utc": "2025-09-17T19:28:56.625000+00:00",
+}
+
+anything = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters())  # lone surrogates included
+    | st.binary()
+    | st.complex_numbers()
+    | st.datetimes(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers() | st.none(), inner) | st.tuples(inner),
+)
+
+
+def strict(text):
+    """Parse as JSON proper: Python's own extensions are errors."""
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    return json.loads(text.encode("utf-8"), parse_constant=refuse)
+
+
+def test_the_document_says_everything_once_with_units_in_its_keys():
+    summary = {"count": 1, "mean_s": 0.5, "min_s": 0.5, "p50_s": 0.5, "p95_s": 0.5, "p99_s": 0.5, "max_s": 0.5}
+    assert document(REPORT) == {
+        "schema_version": 1,
+        "run_id": "r1",
+        "verdict": "passed",
+        "exit_code": 0,
+        "exit_meaning": "every check held",
+        "interrupted": False,
+        "started_at": 1758137336.0,
+        "started_at_utc": "2025-09-17T19:28:56.000000+00:00",
+        "broker": "amqp://guest@localhost//",
+        "embedded": False,
+        "scenario": {
+            "name": "basic",
+            "description": "Basic test",
+            "workers": [{"service": "worker-a", "queue": "queue_a", "replicas": 1}],
+            "tasks": [{"task": "task_a", "count": 1, "args": [], "kwargs": {"work_s": 0.5}}],
+            "timeout_s": 30.0,
+            "task_count": 1,
+        },
+        "ledger": {
+            "attempted": 1,
+            "acknowledged": 1,
+            "succeeded": 1,
+            "failed": 0,
+            "unfinished": 0,
+            "lost": 0,
+            "unacknowledged": 0,
+            "dead_lettered": 0,
+            "duplicated": 0,
+            "recovered": 0,
+            "unexpected": 0,
+            "completed": 1,
+            "balanced": True,
+        },
+        "checks": [{"name": "every task succeeded", "passed": True, "evidence": "1 of 1"}],
+        "metrics": {
+            "wall_s": 0.75,
+            "sequential_s": 0.5,
+            "throughput_per_s": 1.333333,
+            "retries": 0,
+            "run_time": summary,
+            "queue_wait": None,
+            "round_trip": None,
+            "negative_waits": 0,
+        },
+        "roster": {
+            "nodes": [{"name": "worker-a@12514a296d7c", "service": "worker-a", "queues": ["queue_a"]}],
+            "consumers": {"queue_a": 1},
+            "backlog": {"queue_a": 0},
+        },
+        "notes": ["a note"],
+        "outcome_count": 1,
+        "outcomes": [RECORD],
+    }
+
+
+def test_the_verdict_follows_the_exit_code():
+    failed = replace(REPORT, checks=(Check(name="x", passed=False, evidence="y"),))
+    for report, verdict, code in (
+        (failed, "failed", 1),
+        (replace(REPORT, checks=()), "failed", 1),
+        (replace(failed, interrupted=True), "interrupted", 130),
+    ):
+        assert (document(report)["verdict"], document(report)["exit_code"]) == (verdict, code)
+
+
+def test_an_outcome_of_which_nothing_is_known_has_nulls():
+    bare = Outcome(task_id="i", index=3, task="t", declared_queue="q", state=State.LOST, published_at=1.0)
+    record = outcome_record(bare)
+    assert record["state"] == "lost"
+    for key in ("worker", "run_time_s", "queue_wait_s", "round_trip_s", "finished_at_utc", "node", "result"):
+        assert record[key] is None
+
+
+def test_the_text_and_the_document_say_the_same():
+    report = replace(REPORT, outcomes=(OUTCOME, replace(OUTCOME, index=1)), outcome_count=2)
+    assert strict("".join(pieces(report))) == document(report)
+
+
+def test_streamed_outcomes_follow_those_that_the_report_holds():
+    streamed = [outcome_line(replace(OUTCOME, index=index)) + "\n" for index in (1, 2)]
+    for outcomes in ((OUTCOME,), ()):
+        found = strict("".join(pieces(replace(REPORT, outcomes=outcomes), streamed)))
+        assert [record["index"] for record in found["outcomes"]] == [outcome.index for outcome in outcomes] + [1, 2]
+
+
+def test_a_document_without_outcomes_is_valid_too():
+    assert strict("".join(pieces(replace(REPORT, outcomes=()))))["outcomes"] == []
+
+
+def test_each_outcome_is_one_line_of_the_text():
+    report = replace(REPORT, outcomes=(replace(OUTCOME, result="two\nlines"),))
+    lines = "".join(pieces(report)).splitlines()
+    assert sum('"task_id": "id-1"' in line for line in lines) == 1
+
+
+def test_a_reported_percentile_can_be_found_among_the_outcomes():
+    run_time_s = OUTCOME.finished_at + 0.1234567 - OUTCOME.started_at
+    outcome = replace(OUTCOME, finished_at=OUTCOME.finished_at + 0.1234567)
+    summary = replace(REPORT.metrics.run_time, p99_s=outcome.run_time_s)
+    found = document(replace(REPORT, outcomes=(outcome,), metrics=replace(REPORT.metrics, run_time=summary)))
+    assert found["metrics"]["run_time"]["p99_s"] == found["outcomes"][0]["run_time_s"]
+    assert math.isclose(found["outcomes"][0]["run_time_s"], run_time_s, abs_tol=1e-6)
+
+
+@given(anything)
+def test_whatever_a_task_returns_the_text_is_strict_json_in_utf_8(value):
+    outcome = replace(OUTCOME, result=value, error=str(value), node=str(value))
+    report = replace(
+        REPORT,
+        outcomes=(outcome,),
+        roster=Roster(nodes=(Node(name=str(value), queues=(str(value),)),), consumers={str(value): 1}),
+        scenario=replace(REPORT.scenario, tasks=(TaskSpec(task="t", args=(value,), kwargs={"k": value}),)),
+        notes=(str(value),),
+    )
+    strict("".join(pieces(report)))
+
+
+def test_plain_json_values_come_through_unchanged():
+    value = {"a": [1, 2.5, None, True, "ü 🚀"], "b": {"c": {}}}
+    assert json_value(value) == value
+
+
+def test_what_json_cannot_hold_is_shown_as_its_repr():
+    moment = datetime(2025, 9, 17, tzinfo=UTC)
+    value = {1: math.nan, "inf": [math.inf, -math.inf], "bytes": b"x", "at": moment, "set": {1}, "\ud800": "\ud800"}
+    assert json_value(value) == {
+        "1": "nan",
+        "inf": ["inf", "-inf"],
+        "bytes": "b'x'",
+        "at": repr(moment),
+        "set": "{1}",
+        "\\ud800": "\\ud800",
+    }
+
+
+def test_a_bottomless_value_is_cut_off():
+    value = []
+    value.append(value)
+    strict(json.dumps(json_value(value)))
+
+
+def test_times_that_are_no_numbers_become_text_and_never_nan():
+    outcome = replace(OUTCOME, finished_at=math.nan, started_at=math.inf)
+    found = strict(outcome_line(outcome))
+    assert (found["finished_at"], found["run_time_s"], found["finished_at_utc"]) == ("nan", "nan", "nan")
