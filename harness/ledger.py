@@ -5,6 +5,7 @@ Its memory is a byte for every id of the run and one entry for every id in fligh
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 
 from harness.model import LedgerCounts, Outcome, State, TaskSpec
 
-_CONFIRMED, _FINAL, _DUPLICATED, _REFUSED = 1, 2, 4, 8
+_CONFIRMED, _DUPLICATED, _REFUSED = 1, 2, 4
 
 #: Celery's final states. REVOKED covers a task that expired before it started.
 _FINAL_STATES = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
@@ -142,7 +143,7 @@ class Ledger:
         entry.node = seen.get("node") or entry.node
         entry.queue = seen.get("queue") or entry.queue
         entry.queue_evidence = seen.get("queue_evidence") or entry.queue_evidence
-        entry.started_at = seen.get("started_at") or entry.started_at
+        entry.started_at = _time(seen.get("started_at")) or entry.started_at
         if reply.state not in _FINAL_STATES:
             return None
         if reply.state == "SUCCESS":
@@ -197,7 +198,6 @@ class Ledger:
         where: str | None = None,
     ) -> Outcome:
         del self.in_flight[entry.index]
-        self._flags[entry.index] |= _FINAL
         self._ended[state] += 1
         self._recovered += state.is_completed and entry.redelivered
         return Outcome(
@@ -210,15 +210,19 @@ class Ledger:
             confirmed_at=entry.confirmed_at,
             replied_at=reply.at if reply else None,
             started_at=entry.started_at,
-            finished_at=reply.evidence.get("at") if reply and entry.started_at else None,
+            finished_at=_time(reply.evidence.get("at")) if reply and entry.started_at else None,
             node=entry.node,
             queue=entry.queue,
             queue_evidence=entry.queue_evidence,
             attempts=max(entry.starts, entry.retries + 1) if entry.last_state else 0,
             retries=entry.retries,
             redelivered=entry.redelivered,
-            finals=1 if reply else 0,
             result=reply.result if reply and state is State.SUCCEEDED else None,
             error=error,
             where=where,
         )
+
+
+def _time(value: object) -> float | None:
+    """Return a time that a worker reported, if it is one: what a foreign worker writes need not be a number."""
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None

@@ -133,7 +133,6 @@ class Outcome:
     attempts: int = 0  # executions seen to start, redelivered ones included
     retries: int = 0  # as the request of the last attempt counts them
     redelivered: bool = False  # the broker had delivered the last attempt's message before
-    finals: int = 0  # final states received: above 1 is a duplicate
     result: Any = None  # what the task returned
     error: str | None = None  # why it failed, or why it is not completed
     where: str | None = None  # for UNFINISHED: where it was found

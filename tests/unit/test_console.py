@@ -57,7 +57,6 @@ TASK_A = Outcome(
     queue="queue_a",
     queue_evidence="consumer",
     attempts=1,
-    finals=1,
     result={"message": "Hello from Task A", "work_s": 0.5},
 )
 TASK_B = replace(

@@ -39,7 +39,6 @@ OUTCOME = Outcome(
     queue="queue_a",
     queue_evidence="consumer",
     attempts=1,
-    finals=1,
     result={"message": "Hello from Task A"},
 )
 REPORT = Report(
@@ -87,7 +86,6 @@ RECORD = {
     "attempts": 1,
     "retries": 0,
     "redelivered": False,
-    "finals": 1,
     "result": {"message": "Hello from Task A"},
     "error": None,
     "where": None,

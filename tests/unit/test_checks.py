@@ -1,0 +1,189 @@
+"""Judgements: each check holds on the good run, and fails, naming the culprit, on the one thing that breaks it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from harness.checks import Judge
+from harness.model import Check, LedgerCounts, Node, Outcome, Roster, State, WorkerSpec
+
+A = Outcome(
+    task_id="id-a",
+    index=0,
+    task="task_a",
+    declared_queue="queue_a",
+    state=State.SUCCEEDED,
+    published_at=100.0,
+    confirmed_at=100.01,
+    replied_at=100.52,
+    started_at=100.01,
+    finished_at=100.51,
+    node="worker-a@h",
+    queue="queue_a",
+    queue_evidence="consumer",
+    attempts=1,
+)
+B = replace(
+    A, task_id="id-b", index=1, task="task_b", declared_queue="queue_b", node="worker-b@h", queue="queue_b",
+    finished_at=100.71, replied_at=100.72,
+)  # fmt: skip
+ROSTER = Roster(
+    nodes=(Node(name="worker-a@h", queues=("queue_a",)), Node(name="worker-b@h", queues=("queue_b",))),
+    consumers={"queue_a": 1, "queue_b": 1},
+)
+WORKERS = (WorkerSpec(service="worker-a", queue="queue_a"), WorkerSpec(service="worker-b", queue="queue_b"))
+LEDGER = LedgerCounts(attempted=2, acknowledged=2, succeeded=2)
+
+
+def judged(
+    outcomes: tuple[Outcome, ...] = (A, B), ledger: LedgerCounts = LEDGER, roster: Roster = ROSTER, wall_s: float = 0.72
+) -> dict[str, Check]:
+    judge = Judge(roster, WORKERS, confirms=True)
+    for outcome in outcomes:
+        judge.observe(outcome)
+    return {check.name: check for check in judge.checks(ledger, wall_s)}
+
+
+def failed(**what: Any) -> dict[str, str]:
+    return {name: check.evidence for name, check in judged(**what).items() if not check.passed}
+
+
+def test_a_good_run_passes_every_check_with_its_evidence() -> None:
+    assert {name: (check.passed, check.evidence) for name, check in judged().items()} == {
+        "every task confirmed by the broker": (True, "2 of 2 confirmed"),
+        "every task succeeded": (True, "2 of 2 succeeded"),
+        "every task on its declared queue": (
+            True,
+            "1 from queue_a on worker-a@h, 1 from queue_b on worker-b@h (by consumer)",
+        ),
+        "every task on a worker of that queue alone": (True, "2 of 2, on worker-a@h, worker-b@h"),
+        "every node consumes exactly its queue": (True, "worker-a@h: queue_a, worker-b@h: queue_b"),
+        "the runs overlapped in time": (True, "1.200s of work in 0.720s (1.67 at a time)"),
+        "nothing lost": (True, "0 lost, 0 unfinished, 0 never confirmed"),
+        "nothing duplicated": (True, "0 ids ran or ended more than once"),
+        "nothing unexpected": (True, "0 replies for ids never sent"),
+        "every id accounted for": (True, "2 attempted = 2 succeeded"),
+    }
+
+
+def test_an_unconfirmed_message_is_named_by_its_count() -> None:
+    assert failed(ledger=replace(LEDGER, acknowledged=1)) == {"every task confirmed by the broker": "1 of 2 confirmed"}
+
+
+def test_a_failed_task_is_named_with_its_error() -> None:
+    broken = replace(B, state=State.FAILED, error="ValueError: no")
+    assert failed(outcomes=(A, broken), ledger=replace(LEDGER, succeeded=1, failed=1)) == {
+        "every task succeeded": "task_b id-b failed: ValueError: no"
+    }
+
+
+def test_a_task_from_another_queue_is_named_with_both_queues() -> None:
+    assert failed(outcomes=(A, replace(B, queue="queue_a"))) == {
+        "every task on its declared queue": "task_b id-b arrived on queue_a, declared for queue_b"
+    }
+
+
+def test_a_completed_task_without_queue_evidence_does_not_pass_as_on_its_queue() -> None:
+    assert "every task on its declared queue" in failed(outcomes=(A, replace(B, queue=None)))
+
+
+@pytest.mark.parametrize(
+    ("roster", "task", "deployment"),
+    [
+        pytest.param(
+            replace(ROSTER, nodes=(ROSTER.nodes[0], Node(name="worker-b@h", queues=("queue_a", "queue_b")))),
+            "task_b id-b ran on worker-b@h, which consumes queue_a, queue_b",
+            "worker-b@h consumes 2 queues: queue_a, queue_b; queue_a has 1 consumers, 2 nodes named themselves",
+            id="a node on two queues",
+        ),
+        pytest.param(
+            replace(ROSTER, nodes=ROSTER.nodes[:1]),
+            "task_b id-b ran on worker-b@h, which did not answer before the run",
+            "queue_b has 1 consumers, 0 nodes named themselves",
+            id="a node that did not answer",
+        ),
+    ],
+)
+def test_a_node_that_is_not_of_the_queue_alone_is_named(roster: Roster, task: str, deployment: str) -> None:
+    assert failed(roster=roster) == {
+        "every task on a worker of that queue alone": task,
+        "every node consumes exactly its queue": deployment,
+    }
+
+
+def test_a_foreign_node_is_named_also_where_it_ran_nothing() -> None:
+    stranger = Node(name="stranger@h", queues=("queue_a",))
+    roster = replace(ROSTER, nodes=(*ROSTER.nodes, stranger), consumers={"queue_a": 2, "queue_b": 1})
+    assert failed(roster=roster) == {
+        "every node consumes exactly its queue": "stranger@h consumes queue_a, which is not declared"
+    }
+
+
+def test_a_task_that_a_foreign_node_ran_is_named() -> None:
+    stranger = Node(name="stranger@h", queues=("queue_b",))
+    roster = replace(ROSTER, nodes=(*ROSTER.nodes, stranger), consumers={"queue_a": 1, "queue_b": 2})
+    assert failed(outcomes=(A, replace(B, node="stranger@h")), roster=roster) == {
+        "every task on a worker of that queue alone": "task_b id-b ran on stranger@h, but queue_b belongs to worker-b",
+        "every node consumes exactly its queue": "stranger@h consumes queue_b, which is not declared",
+    }
+
+
+def test_runs_one_after_the_other_do_not_overlap() -> None:
+    assert failed(wall_s=1.21) == {"the runs overlapped in time": "1.200s of work in 1.210s (0.99 at a time)"}
+
+
+def test_overlap_is_not_judged_where_it_cannot_be_told_and_that_is_said() -> None:
+    judge = Judge(ROSTER, WORKERS, confirms=True)
+    judge.observe(A)
+    assert "the runs overlapped in time" not in {check.name for check in judge.checks(LEDGER, 0.5)}
+    assert judge.overlap_note(0.5) == "overlap in time not judged: running in parallel could have saved next to nothing"
+
+
+@pytest.mark.parametrize(
+    ("column", "name", "evidence"),
+    [
+        ("lost", "nothing lost", "1 lost, 0 unfinished, 0 never confirmed"),
+        ("unfinished", "nothing lost", "0 lost, 1 unfinished, 0 never confirmed"),
+        ("unacknowledged", "nothing lost", "0 lost, 0 unfinished, 1 never confirmed"),
+    ],
+)
+def test_an_id_that_did_not_come_back_fails_nothing_lost(column: str, name: str, evidence: str) -> None:
+    ledger = replace(LEDGER, succeeded=1, **{column: 1})
+    assert failed(ledger=ledger)[name] == evidence
+
+
+def test_duplicates_and_unexpected_replies_fail_their_checks() -> None:
+    assert failed(ledger=replace(LEDGER, duplicated=1, unexpected=2)) == {
+        "nothing duplicated": "1 ids ran or ended more than once",
+        "nothing unexpected": "2 replies for ids never sent",
+    }
+
+
+def test_a_ledger_that_does_not_add_up_fails() -> None:
+    assert failed(ledger=replace(LEDGER, succeeded=1)) == {"every id accounted for": "2 attempted = 1 succeeded"}
+
+
+def test_a_run_in_which_nothing_was_seen_to_run_passes_neither_queue_nor_worker_check() -> None:
+    gone = [replace(o, state=State.LOST, node=None, queue=None, started_at=None, error="found nowhere") for o in (A, B)]
+    names = failed(outcomes=tuple(gone), ledger=LedgerCounts(attempted=2, acknowledged=2, lost=2))
+    assert names["every task on its declared queue"] == "no task was seen to run"
+    assert names["every task on a worker of that queue alone"] == "no task was seen to run"
+
+
+def test_many_offenders_are_counted_and_three_named() -> None:
+    wrong = tuple(replace(A, task_id=f"id-{n}", queue="queue_b") for n in range(5))
+    assert failed(outcomes=wrong, ledger=LedgerCounts(attempted=5, acknowledged=5, succeeded=5))[
+        "every task on its declared queue"
+    ] == (
+        "task_a id-0 arrived on queue_b, declared for queue_a; task_a id-1 arrived on queue_b, declared for queue_a; "
+        "task_a id-2 arrived on queue_b, declared for queue_a; and 2 more"
+    )
+
+
+def test_a_broker_that_confirms_nothing_is_not_judged_on_confirms() -> None:
+    judge = Judge(ROSTER, WORKERS, confirms=False)
+    judge.observe(A)
+    assert "every task confirmed by the broker" not in {check.name for check in judge.checks(LEDGER, 0.5)}

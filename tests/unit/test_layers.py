@@ -1,0 +1,110 @@
+"""The house: imports point down, each outside thing has its modules, and no module is named after nothing."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+#: From the ground up. A module imports only from rows above its own in this list, or its own row.
+LAYERS = [
+    {"harness.errors"},
+    {"harness.model", "harness.stats"},
+    {"harness.yaml_scalars"},
+    {"harness.yaml_document"},
+    {"harness.yaml_nodes"},
+    {"harness.config", "harness.settings", "harness.ledger", "harness.journal", "harness.pacing"},
+    {"harness.checks"},
+    {"harness.render"},
+    {"harness.broker", "harness.fleet", "harness.results_file", "harness.terminal", "harness.link"},
+    {"harness.output"},
+    {"harness.courier", "harness.presenter"},
+    {"harness.run"},
+    {"dispatch"},
+]
+#: Who may import what comes from outside.
+OWNERS = {
+    "celery": {"harness.broker", "harness.courier", "harness.link", "harness.run", "dispatch"},
+    "kombu": {"harness.broker", "harness.courier", "harness.link"},
+    "amqp": {"harness.broker", "harness.link"},
+    "yaml": {"harness.yaml_scalars", "harness.yaml_document", "harness.yaml_nodes"},
+    "subprocess": {"harness.fleet"},
+    "colorama": {"harness.terminal"},
+    "pythonjsonlogger": {"harness.output"},
+}
+NAMELESS = {"utils", "helpers", "common", "base", "misc"}
+
+SOURCES = sorted([*ROOT.glob("*.py"), *ROOT.glob("harness/**/*.py"), *ROOT.glob("worker/**/*.py")])
+
+
+def module(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports(path: Path) -> set[str]:
+    """Return every module that a file imports, also inside functions and for types."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def layer(name: str) -> int | None:
+    """Return the row of a module: of itself, or of the package that it is in."""
+    for number, row in enumerate(LAYERS):
+        if any(name == member or name.startswith(member + ".") for member in row):
+            return number
+    return None
+
+
+HARNESS = [path for path in SOURCES if module(path).startswith("harness.")]
+
+
+@pytest.mark.parametrize("path", HARNESS, ids=module)
+def test_a_module_of_the_harness_has_its_layer_and_imports_only_downwards(path: Path) -> None:
+    own = layer(module(path))
+    assert own is not None, f"{module(path)} is in no layer"
+    above = {name for name in imports(path) if (layer(name) or 0) > own}
+    assert not above
+
+
+@pytest.mark.parametrize("path", HARNESS, ids=module)
+def test_the_harness_knows_neither_the_app_nor_the_worker(path: Path) -> None:
+    assert not {name for name in imports(path) if name.partition(".")[0] in ("celery_app", "worker", "dispatch")}
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if module(p).startswith("worker")], ids=module)
+def test_the_worker_knows_only_itself_so_that_the_image_needs_nothing_else(path: Path) -> None:
+    assert not {name for name in imports(path) if name.partition(".")[0] in ("harness", "celery_app", "dispatch")}
+
+
+def test_the_app_imports_of_ours_only_the_worker() -> None:
+    ours = {name.partition(".")[0] for name in imports(ROOT / "celery_app.py")} & {"harness", "dispatch", "worker"}
+    assert ours == {"worker"}
+
+
+@pytest.mark.parametrize("outside", OWNERS)
+def test_an_outside_thing_is_imported_by_its_owners_alone(outside: str) -> None:
+    users = {
+        module(path)
+        for path in SOURCES
+        if module(path).startswith("harness") or module(path) == "dispatch"
+        if any(name.partition(".")[0] == outside for name in imports(path))
+    }
+    assert users <= OWNERS[outside]
+
+
+def test_no_module_is_named_after_nothing_or_hides_the_standard_library() -> None:
+    import sys
+
+    names = {path.stem for path in SOURCES}
+    assert not names & NAMELESS
+    top = {path.stem for path in ROOT.glob("*.py")} | {path.name for path in ROOT.iterdir() if path.is_dir()}
+    assert not top & set(sys.stdlib_module_names)
+    assert "dispatch" not in {path.name for path in ROOT.iterdir() if path.is_dir()}
