@@ -16,6 +16,8 @@ from kombu import Consumer, Exchange, Producer, Queue
 
 #: How long a connection may take to come up, in seconds.
 CONNECT_TIMEOUT_S = 4.0
+#: How long a message may wait for the network to take it, in seconds.
+WRITE_TIMEOUT_S = 5.0
 #: States handled in one look at most, so that publishing has its turn.
 LOOK_LIMIT = 512
 #: Replies that the broker sends ahead of their acknowledgement.
@@ -82,7 +84,11 @@ class AmqpLink(_Callbacks):
         self._reply_ttl_ms = int(reply_ttl_s * 1000)
         self._expiration_ms = str(int(expires_s * 1000))
         self._heartbeat_s = float(app.conf.broker_heartbeat or 0)
-        options = {**app.conf.broker_transport_options, "confirm_publish": False}
+        options = {
+            **app.conf.broker_transport_options,
+            "confirm_publish": False,
+            "write_timeout": WRITE_TIMEOUT_S,  # a broker that stops reading must not hold the loop
+        }
         self._connection = app.connection_for_write(
             connect_timeout=CONNECT_TIMEOUT_S, transport_options=options, heartbeat=self._heartbeat_s
         )

@@ -258,8 +258,8 @@ class Report:
     broker: str  # URL without its password
     embedded: bool
     roster: Roster
-    outcomes: tuple[Outcome, ...]  # in order of completion; the first MAX_HELD of them
-    outcome_count: int  # all of them; above MAX_HELD the rest is in the results file only
+    outcomes: tuple[Outcome, ...]  # in order of completion; at most MAX_HELD, some places kept for late failures
+    outcome_count: int  # all of them: what is not held here is in the results file
     ledger: LedgerCounts
     metrics: Metrics
     checks: tuple[Check, ...]

@@ -17,6 +17,9 @@ from harness.ledger import Ledger, TaskIds
 from harness.model import MAX_HELD, Event, Outcome, Report, Roster, Scenario, State
 from harness.output import ResultsFile
 
+#: Of the outcomes that a report holds, how many places only failures get: a late one is still listed.
+KEPT_FOR_FAILURES = 100
+
 
 class Run:
     """A scenario on the wire. `execute` once; `interrupt` from a signal handler."""
@@ -105,7 +108,8 @@ class Run:
     def _take(self, outcome: Outcome) -> None:
         self.failed += outcome.state is not State.SUCCEEDED
         self._judge.observe(outcome)
-        if len(self._held) < MAX_HELD:
+        room = MAX_HELD if outcome.state is not State.SUCCEEDED else MAX_HELD - KEPT_FOR_FAILURES
+        if len(self._held) < room or self.scenario.task_count <= MAX_HELD:
             self._held.append(outcome)
         else:
             self._results.add(outcome)
