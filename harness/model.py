@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import Any
 
 from harness.errors import ExitCode
@@ -16,7 +16,30 @@ from harness.errors import ExitCode
 SCHEMA_VERSION = 1
 
 
+class _Unset(Enum):
+    UNSET = "unset"
+
+
+#: Stands where nothing was asked: None is a value that a task can return.
+UNSET = _Unset.UNSET
+
+
 # --- what was asked -------------------------------------------------------------------------------
+
+
+class State(StrEnum):
+    """The ledger's columns: every attempted id ends in exactly one."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UNFINISHED = "unfinished"  # no final state by the deadline, but found: `where` says it
+    LOST = "lost"  # the broker confirmed it, no final state came, and it was found nowhere
+    UNACKNOWLEDGED = "unacknowledged"  # the broker never confirmed it
+    DEAD_LETTERED = "dead_lettered"  # found in a dead-letter queue
+
+    @property
+    def is_completed(self) -> bool:
+        return self in (State.SUCCEEDED, State.FAILED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +48,78 @@ class WorkerSpec:
 
     service: str  # "worker-a"; a node of it is called worker-a@HOST
     queue: str  # the one queue it consumes
-    replicas: int = 1
+    replicas: int = 1  # at least so many nodes
+    concurrency: int | None = None  # executing processes of each node; None: not judged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """An inclusive range; None: open on that side."""
+
+    low: float | None = None
+    high: float | None = None
+
+    def __contains__(self, value: float) -> bool:
+        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """What a result or an error should be. Every condition that is set has to hold."""
+
+    equals: Any = UNSET
+    contains: Any = UNSET  # text: a part of it; a list: an element; a mapping: these entries
+    matches: str | None = None  # a regular expression, searched in the text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskExpectation:
+    """What every outcome of one `tasks` entry should be. None: not judged beyond what always is."""
+
+    state: State = State.SUCCEEDED
+    result: Match | None = None
+    error: Match | None = None
+    queue: str | None = None  # None: the queue that the app routes the task to
+    worker: str | None = None  # a glob over the node's name, such as worker-a@*
+    attempts: Bounds | None = None
+    backoff: tuple[Bounds, ...] | None = None  # seconds; the first wait, the second, ...
+    backoff_policy: bool = False  # each wait within what the task's own retry settings allow
+    run_time: Bounds | None = None  # seconds, the last attempt
+    queue_wait: Bounds | None = None  # seconds, the first attempt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetters:
+    """Messages of this run that should be in a dead-letter queue."""
+
+    queue: str
+    count: Bounds
+    reason: str | None = None  # rejected, expired, delivery_limit, maxlen: from x-death
+    task: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Threshold:
+    """A limit in k6's words: metric `round_trip`, expression `p(95)<500ms`."""
+
+    metric: str  # run_time, queue_wait, round_trip, lag, failures
+    aggregate: str  # p, avg, med, min, max; rate or count of failures
+    rank: float | None  # for p: above 0 and up to 100
+    operator: str  # < <= > >= == !=
+    limit: float  # seconds; a share for rate
+    text: str  # as written
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunExpectation:
+    """What a run as a whole should be. None or empty: not judged beyond what always is."""
+
+    wall_time: Bounds | None = None  # seconds
+    overlap: Bounds | None = None  # how many ran at a time, on average
+    fairness: float | None = None  # the busiest node of a service ran at most so many times what its idlest did
+    ledger: Mapping[str, Bounds] = field(default_factory=dict)  # by column
+    dead_letters: tuple[DeadLetters, ...] = ()
+    thresholds: tuple[Threshold, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +130,10 @@ class TaskSpec:
     count: int = 1
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+    delay_s: float = 0.0  # published this long after the run began
+    rate: float | None = None  # published at this rate, per second; None: at once
+    queue: str | None = None  # published to this queue instead of the task's own: a negative probe
+    expect: TaskExpectation = TaskExpectation()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +145,9 @@ class Scenario:
     workers: tuple[WorkerSpec, ...]
     tasks: tuple[TaskSpec, ...]
     timeout_s: float = 30.0  # first publish to the last final state
+    tags: tuple[str, ...] = ()
+    expect: RunExpectation = RunExpectation()
+    reconnect: bool = False  # the workers' broker connections are cut, and made again, before the run
 
     @property
     def task_count(self) -> int:
@@ -73,21 +174,6 @@ class Config:
 
 
 # --- what happened --------------------------------------------------------------------------------
-
-
-class State(StrEnum):
-    """The ledger's columns: every attempted id ends in exactly one."""
-
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    UNFINISHED = "unfinished"  # no final state by the deadline, but found: `where` says it
-    LOST = "lost"  # the broker confirmed it, no final state came, and it was found nowhere
-    UNACKNOWLEDGED = "unacknowledged"  # the broker never confirmed it
-    DEAD_LETTERED = "dead_lettered"  # found in a dead-letter queue
-
-    @property
-    def is_completed(self) -> bool:
-        return self in (State.SUCCEEDED, State.FAILED)
 
 
 class Moment(StrEnum):
@@ -119,6 +205,7 @@ class Outcome:
 
     task_id: str
     index: int  # 0-based, in publishing order
+    entry: int = 0  # which of the scenario's `tasks` asked for it
     task: str
     declared_queue: str  # where the app routes this task
     state: State
@@ -132,6 +219,7 @@ class Outcome:
     queue_evidence: str | None = None  # "consumer", or "routing key" where that is all there is
     attempts: int = 0  # executions seen to start, redelivered ones included
     retries: int = 0  # as the request of the last attempt counts them
+    waits_s: tuple[float, ...] = ()  # node's: from the end of an attempt that asked for a retry to the next start
     redelivered: bool = False  # the broker had delivered the last attempt's message before
     result: Any = None  # what the task returned
     error: str | None = None  # why it failed, or why it is not completed

@@ -6,7 +6,7 @@ import json
 import math
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import Enum
 from typing import Any
 
@@ -65,6 +65,10 @@ def pieces(report: Report, streamed: Iterable[str] = ()) -> Iterator[str]:
         yield separator + line.rstrip("\n")
         separator = ",\n    "
     yield "\n  ]\n}\n" if separator.startswith(",") else "]\n}\n"
+
+
+#: Of what was asked, said also where it is the default.
+_ALWAYS_SAID = frozenset({"replicas", "count", "args", "kwargs", "timeout_s"})
 
 
 def json_value(value: object, depth: int = 0) -> Any:
@@ -139,7 +143,24 @@ def _head(report: Report) -> dict[str, Any]:
 
 
 def _scenario(scenario: Scenario) -> dict[str, Any]:
-    return {**json_value(scenario), "task_count": scenario.task_count}
+    """Return what was asked; settings that were left at their defaults are left out."""
+    return {**_asked(scenario), "task_count": scenario.task_count}
+
+
+def _asked(value: object) -> Any:
+    if isinstance(value, tuple):
+        return [_asked(item) for item in value]
+    if not is_dataclass(value) or isinstance(value, type):
+        return json_value(value)
+    return {
+        field.name: _asked(getattr(value, field.name))
+        for field in fields(value)
+        if field.name in _ALWAYS_SAID or getattr(value, field.name) != _default(field)
+    }
+
+
+def _default(field: Field[Any]) -> Any:
+    return field.default_factory() if field.default_factory is not MISSING else field.default
 
 
 def _summary(summary: Summary | None) -> dict[str, Any] | None:

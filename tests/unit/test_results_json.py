@@ -72,6 +72,7 @@ REPORT = Report(
 RECORD = {
     "task_id": "id-1",
     "index": 0,
+    "entry": 0,
     "task": "task_a",
     "declared_queue": "queue_a",
     "state": "succeeded",
@@ -85,6 +86,7 @@ RECORD = {
     "queue_evidence": "consumer",
     "attempts": 1,
     "retries": 0,
+    "waits_s": [],
     "redelivered": False,
     "result": {"message": "Hello from Task A"},
     "error": None,
