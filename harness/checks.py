@@ -5,64 +5,88 @@ Outcomes are seen one by one and not kept: memory does not grow with the run.
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 
-from harness.model import Check, LedgerCounts, Metrics, Outcome, Roster, State, WorkerSpec
+from harness import thresholds
+from harness.activity import Busyness
+from harness.expected import ExpectedTasks, RetryPolicy
+from harness.expected_run import Routes, Shares, run_checks
+from harness.model import Check, DeadLetter, LedgerCounts, Metrics, Outcome, Roster, Route, Scenario, State, TaskTally
 from harness.stats import Histogram
+from harness.tally import Tally
 
-#: Offenders named in a failed check's evidence; the others are counted.
-NAMED = 3
 #: Overlap is judged where running in parallel could have saved at least this much, in seconds.
 TELLING_S = 0.1
 
 
-@dataclass(slots=True)
-class _Tally:
-    """How often a statement held, and the first offenders where it did not."""
+class _Kind:
+    """What became of the tasks of one name."""
 
-    held: int = 0
-    offenders: list[str] = field(default_factory=list)
-    offences: int = 0
+    def __init__(self) -> None:
+        self.count = self.succeeded = self.failed = self.retries = 0
+        self.nodes: set[str] = set()
+        self.run_times = Histogram()
 
-    def note(self, holds: bool, offender: str) -> None:
-        if holds:
-            self.held += 1
-            return
-        self.offences += 1
-        if len(self.offenders) < NAMED:
-            self.offenders.append(offender)
+    def observe(self, outcome: Outcome) -> None:
+        self.count += 1
+        self.succeeded += outcome.state is State.SUCCEEDED
+        self.failed += outcome.state is State.FAILED
+        self.retries += outcome.retries
+        if outcome.node:
+            self.nodes.add(outcome.node)
+        if outcome.run_time_s is not None:
+            self.run_times.record(outcome.run_time_s)
 
-    def check(self, name: str, evidence: str) -> Check:
-        if not self.offences:
-            return Check(name=name, passed=True, evidence=evidence)
-        more = self.offences - len(self.offenders)
-        words = "; ".join(self.offenders) + (f"; and {more} more" if more else "")
-        return Check(name=name, passed=False, evidence=words)
+    def tally(self, task: str) -> TaskTally:
+        return TaskTally(
+            task=task,
+            count=self.count,
+            succeeded=self.succeeded,
+            failed=self.failed,
+            retries=self.retries,
+            nodes=tuple(sorted(self.nodes)),
+            run_time=self.run_times.summary(),
+        )
 
 
 class Judge:
     """Watches a run's outcomes and judges what needs no configuration."""
 
-    def __init__(self, roster: Roster, workers: Sequence[WorkerSpec], *, confirms: bool) -> None:
+    def __init__(
+        self,
+        roster: Roster,
+        scenario: Scenario,
+        *,
+        confirms: bool,
+        policies: Mapping[str, RetryPolicy] | None = None,
+        routes: Mapping[str, Route | None] | None = None,
+    ) -> None:
         """Args:
-        workers: The worker services as they should be.
         confirms: Whether the broker confirms messages (the embedded one does not).
+        policies: The retry settings of the app's tasks.
+        routes: Where the app's router sends each registered task.
         """
         self._roster = roster
-        self._workers = workers
+        self._scenario = scenario
         self._confirms = confirms
         self._nodes = {node.name: node for node in roster.nodes}
-        self._owners = {worker.queue: worker.service for worker in workers}
-        self._succeeded = _Tally()
-        self._queues = _Tally()
-        self._homes = _Tally()
+        self._owners = {worker.queue: worker.service for worker in scenario.workers}
+        self._expected = ExpectedTasks(scenario, policies or {})
+        self._shares = Shares(scenario)
+        self._routes = Routes(routes or {})
+        self._ended = Tally()
+        self._queues = Tally()
+        self._homes = Tally()
+        self._probes = Tally()
+        self._missing = Tally()
         self._seen: Counter[str] = Counter()  # "queue_a on worker-a@host" -> outcomes
         self._evidence: set[str] = set()
-        self._run_times = Histogram()
-        self._queue_waits = Histogram()
-        self._round_trips = Histogram()
+        self._distributions = {name: Histogram() for name in ("run_time", "queue_wait", "round_trip")}
+        self._kinds = {spec.task: _Kind() for spec in scenario.tasks}
+        self._busyness: Busyness | None = None
+        self._begun, self._ended_at = array("d"), array("d")  # 16 bytes an id: when the last attempt ran
         self._sequential_s = 0.0
         self._retries = 0
         self._negative_waits = 0
@@ -71,28 +95,53 @@ class Judge:
         """Take one outcome into account."""
         who = f"{outcome.task} {outcome.task_id}"
         words = outcome.where or outcome.error or ""
-        self._succeeded.note(outcome.state is State.SUCCEEDED, f"{who} {outcome.state.value}: {words}")
+        spec = self._scenario.tasks[outcome.entry]
+        wanted = spec.expect.state
+        as_expected = outcome.state is wanted
+        told = f"{who} {outcome.state.value}{'' if wanted is State.SUCCEEDED else f', not {wanted.value}'}"
+        self._ended.note(as_expected, f"{told}: {words}" if words else told)
+        self._missing.note(outcome.state.is_completed or as_expected, f"{who} {outcome.state.value}: {words}")
         self._retries += outcome.retries
-        if outcome.run_time_s is not None:
-            self._run_times.record(outcome.run_time_s)
-            self._sequential_s += outcome.run_time_s
-        if outcome.queue_wait_s is not None:
-            self._queue_waits.record(outcome.queue_wait_s)
-            self._negative_waits += outcome.queue_wait_s < 0
-        if outcome.round_trip_s is not None:
-            self._round_trips.record(outcome.round_trip_s)
+        self._measure(outcome)
+        self._expected.observe(outcome)
+        self._shares.observe(outcome)
+        if spec.queue is not None:
+            where = f"{who} was executed on {outcome.node}, from {outcome.queue}"
+            self._probes.note(outcome.attempts == 0 and outcome.state is not State.SUCCEEDED, where)
+            return
         if not outcome.state.is_completed and outcome.node is None:
             return  # it was never delivered, as far as we know: counted above, and it ran nowhere
-        own = outcome.declared_queue
+        self._routes.observe(outcome)
+        own = spec.expect.queue or outcome.declared_queue
         self._seen[f"{outcome.queue} on {outcome.node}"] += 1
         if outcome.queue_evidence:
             self._evidence.add(outcome.queue_evidence)
         self._queues.note(outcome.queue == own, f"{who} arrived on {outcome.queue}, declared for {own}")
-        self._homes.note(*self._home(outcome, who))
+        self._homes.note(*self._home(outcome, own, who))
 
-    def _home(self, outcome: Outcome, who: str) -> tuple[bool, str]:
+    def begin(self, started_at: float) -> None:
+        """Note when the run began, on our clock: activity over time is counted from there."""
+        self._busyness = Busyness(started_at)
+
+    def _measure(self, outcome: Outcome) -> None:
+        self._kinds[outcome.task].observe(outcome)
+        if self._busyness:
+            self._busyness.observe(outcome)
+        for name, value_s in (
+            ("run_time", outcome.run_time_s),
+            ("queue_wait", outcome.queue_wait_s),
+            ("round_trip", outcome.round_trip_s),
+        ):
+            if value_s is not None:
+                self._distributions[name].record(value_s)
+        self._sequential_s += outcome.run_time_s or 0.0
+        if outcome.started_at is not None and outcome.finished_at is not None:
+            self._begun.append(outcome.started_at)
+            self._ended_at.append(outcome.finished_at)
+        self._negative_waits += (outcome.queue_wait_s or 0.0) < 0
+
+    def _home(self, outcome: Outcome, own: str, who: str) -> tuple[bool, str]:
         """Judge whether the node that ran it is one of the queue's service, and consumes that queue alone."""
-        own = outcome.declared_queue
         node = self._nodes.get(outcome.node or "")
         if node is None:
             return False, f"{who} ran on {outcome.node}, which did not answer before the run"
@@ -108,17 +157,25 @@ class Judge:
     # --- the verdict ------------------------------------------------------------------------------
 
     def metrics(self, wall_s: float) -> Metrics:
+        activity, slice_s = self._busyness.result() if self._busyness else ((), 0.0)
         return Metrics(
             wall_s=wall_s,
             sequential_s=self._sequential_s,
             retries=self._retries,
-            run_time=self._run_times.summary(),
-            queue_wait=self._queue_waits.summary(),
-            round_trip=self._round_trips.summary(),
+            run_time=self._distributions["run_time"].summary(),
+            queue_wait=self._distributions["queue_wait"].summary(),
+            round_trip=self._distributions["round_trip"].summary(),
             negative_waits=self._negative_waits,
+            distributions={name: distribution.buckets() for name, distribution in self._distributions.items()},
+            tallies=tuple(kind.tally(task) for task, kind in self._kinds.items()),
+            activity=activity,
+            slice_s=slice_s,
         )
 
-    def checks(self, ledger: LedgerCounts, wall_s: float) -> tuple[Check, ...]:
+    def thresholds(self, ledger: LedgerCounts) -> tuple[Check, ...]:
+        return thresholds.judge(self._scenario.expect.thresholds, self._distributions, ledger)
+
+    def checks(self, ledger: LedgerCounts, wall_s: float, dead_letters: Sequence[DeadLetter] = ()) -> tuple[Check, ...]:
         """Judge the whole run; in the order in which a reader asks."""
         attempted = ledger.attempted
         checks = []
@@ -133,35 +190,51 @@ class Judge:
         places = ", ".join(f"{count} from {place}" for place, count in sorted(self._seen.items())[:8])
         by = f" (by {' and '.join(sorted(self._evidence))})" if self._evidence else ""
         homes = sorted({node.name for node in self._roster.nodes if node.queues})
-        checks += [
-            self._succeeded.check("every task succeeded", f"{ledger.succeeded} of {attempted} succeeded"),
-            self._ran(self._queues, "every task on its declared queue", f"{places}{by}"),
-            self._ran(
-                self._homes,
-                "every task on a worker of that queue alone",
-                f"{self._homes.held} of {attempted}, on {', '.join(homes[:8])}",
-            ),
-            self._deployment(),
-        ]
-        overlap = self._overlap(wall_s)
+        checks.append(self._outcome(ledger))
+        if any(spec.queue is None for spec in self._scenario.tasks):
+            checks += [
+                self._ran(self._queues, "every task on its declared queue", f"{places}{by}"),
+                self._ran(
+                    self._homes,
+                    "every task on a worker of that queue alone",
+                    f"{self._homes.held} of {attempted}, on {', '.join(homes[:8])}",
+                ),
+            ]
+        if self._probes.judged:
+            evidence = f"{self._probes.held} of {self._probes.judged} refused"
+            checks.append(self._probes.check("no task executed from a queue that is not its own", evidence))
+        checks.append(self._deployment())
+        overlap = self._overlap()
         if overlap:
             checks.append(overlap)
         checks += [
-            self._none("nothing lost", ledger.lost + ledger.unacknowledged + ledger.unfinished, _whereabouts(ledger)),
+            self._missing.check("nothing lost", _whereabouts(ledger)),
             self._none("nothing duplicated", ledger.duplicated, f"{ledger.duplicated} ids ran or ended more than once"),
             self._none("nothing unexpected", ledger.unexpected, f"{ledger.unexpected} replies for ids never sent"),
             Check(name="every id accounted for", passed=ledger.balanced, evidence=_columns(ledger)),
         ]
+        checks += self._expected.checks()
+        if self._scenario.expect.routing:
+            checks += self._routes.checks()
+        checks += run_checks(
+            self._scenario, ledger, wall_s, self._sequential_s, self._shares, self._roster, dead_letters
+        )
         return tuple(checks)
 
-    def overlap_note(self, wall_s: float) -> str | None:
+    def _outcome(self, ledger: LedgerCounts) -> Check:
+        if all(spec.expect.state is State.SUCCEEDED for spec in self._scenario.tasks):
+            return self._ended.check("every task succeeded", f"{ledger.succeeded} of {ledger.attempted} succeeded")
+        evidence = f"{self._ended.held} of {ledger.attempted}: {_columns(ledger)}"
+        return self._ended.check("every task ended as expected", evidence)
+
+    def overlap_note(self) -> str | None:
         """Return why overlap was not judged; None where it was."""
-        if self._overlap(wall_s) is not None:
+        if self._overlap() is not None:
             return None
         return "overlap in time not judged: running in parallel could have saved next to nothing"
 
     @staticmethod
-    def _ran(tally: _Tally, name: str, evidence: str) -> Check:
+    def _ran(tally: Tally, name: str, evidence: str) -> Check:
         if not tally.held and not tally.offences:
             return Check(name=name, passed=False, evidence="no task was seen to run")
         return tally.check(name, evidence)
@@ -172,7 +245,7 @@ class Judge:
 
     def _deployment(self) -> Check:
         """Judge the roster: each node consumes one queue, and it is the one of its service."""
-        tally = _Tally()
+        tally = Tally()
         for node in self._roster.nodes:
             queues = ", ".join(node.queues) or "no queue"
             if len(node.queues) > 1:
@@ -187,16 +260,26 @@ class Judge:
         evidence = ", ".join(f"{node.name}: {', '.join(node.queues)}" for node in self._roster.nodes[:8])
         return tally.check("every node consumes exactly its queue", evidence)
 
-    def _overlap(self, wall_s: float) -> Check | None:
-        run = self._run_times.summary()
+    def _overlap(self) -> Check | None:
+        run = self._distributions["run_time"].summary()
         if run is None or run.count < 2 or self._sequential_s - run.max_s < TELLING_S:
             return None
-        factor = self._sequential_s / wall_s if wall_s > 0 else 0.0
+        busy_s = union_s(self._begun, self._ended_at)
+        factor = self._sequential_s / busy_s if busy_s > 0 else 0.0
         return Check(
             name="the runs overlapped in time",
-            passed=wall_s < 0.9 * self._sequential_s,
-            evidence=f"{self._sequential_s:.3f}s of work in {wall_s:.3f}s ({factor:.2f} at a time)",
+            passed=busy_s < 0.9 * self._sequential_s,
+            evidence=f"{self._sequential_s:.3f}s of work within {busy_s:.3f}s ({factor:.2f} at a time)",
         )
+
+
+def union_s(begun: Sequence[float], ended: Sequence[float]) -> float:
+    """Return how long at least one of the intervals was open, in seconds: a wait in which nothing ran does not count."""
+    total_s, reach = 0.0, float("-inf")
+    for start, end in sorted(zip(begun, ended, strict=True)):
+        total_s += max(end - max(start, reach), 0.0)
+        reach = max(reach, end)
+    return total_s
 
 
 def _whereabouts(ledger: LedgerCounts) -> str:

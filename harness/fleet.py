@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -21,6 +23,12 @@ from harness.model import WorkerSpec
 STOP_GRACE_S = 20.0
 #: How long Docker has to answer a question, in seconds.
 DOCKER_TIMEOUT_S = 10.0
+
+
+#: A terminal's control sequence.
+_ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+#: What Celery says after a worker has lost its connection several times: the line before it says why.
+_CONSEQUENCE = "Frequent restarts detected"
 
 
 def worker_command(worker: WorkerSpec) -> list[str]:
@@ -111,13 +119,15 @@ class ComposeFleet:
 def last_complaint(log: str) -> str:
     """Return the last line of a worker's log that tells of an error, shortened; empty where none does."""
     for line in reversed(log.splitlines()):
+        line = _ESCAPE.sub("", line)  # Compose clears the line before each, also in a pipe
         try:
             record = json.loads(line)
         except ValueError:
             if "Error" in line:
                 return line.strip()[:200]
             continue
-        if isinstance(record, dict) and record.get("level") in ("ERROR", "CRITICAL"):
+        told = isinstance(record, dict) and record.get("level") in ("ERROR", "CRITICAL")
+        if told and not str(record.get("message")).startswith(_CONSEQUENCE):
             return str(record.get("message", "")).strip().splitlines()[0][:200]
     return ""
 
@@ -141,7 +151,8 @@ class LocalFleet:
 
     def start(self) -> None:
         """Start the nodes of every service; that they consume is for the health check to see."""
-        environment = {**os.environ, "BROKER_URL": self._broker_url}
+        # what a killed worker's pool leaves in the temporary directory goes with the logs
+        environment = {**os.environ, "BROKER_URL": self._broker_url, "TMPDIR": str(self._logs)}
         for worker in self._workers:
             for replica in range(1, worker.replicas + 1):
                 command = worker_command(worker)
@@ -160,19 +171,29 @@ class LocalFleet:
                     )
                 self._processes.append((worker, process))
 
-    def stop(self) -> None:
-        """End every process that was started: SIGTERM is Celery's warm shutdown, SIGKILL comes `STOP_GRACE_S` later."""
-        for _, process in self._processes:
-            self._signal(process, signal.SIGKILL if self._abrupt else signal.SIGTERM)
-        deadline = time.monotonic() + STOP_GRACE_S
-        for _, process in self._processes:
-            try:
-                process.wait(timeout=max(deadline - time.monotonic(), 0.1))
-            except subprocess.TimeoutExpired:
+    def stop(self, *, at_once: bool = False) -> None:
+        """End every process that was started: SIGTERM is Celery's warm shutdown, SIGKILL comes `STOP_GRACE_S` later.
+
+        Args:
+            at_once: Kill them now. So does an exception, such as a Ctrl-C while this waits: no process is left.
+        """
+        try:
+            if not (at_once or self._abrupt):
+                self._finish_tasks()
+        finally:
+            for _, process in self._processes:
                 self._signal(process, signal.SIGKILL)
                 process.wait()
-        self._processes.clear()
-        shutil.rmtree(self._logs, ignore_errors=True)
+            self._processes.clear()
+            shutil.rmtree(self._logs, ignore_errors=True)
+
+    def _finish_tasks(self) -> None:
+        for _, process in self._processes:
+            self._signal(process, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_GRACE_S
+        for _, process in self._processes:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=max(deadline - time.monotonic(), 0.1))
 
     def explain(self, worker: WorkerSpec) -> str:
         log = self._log(worker)

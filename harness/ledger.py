@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness.model import LedgerCounts, Outcome, State, TaskSpec
@@ -51,15 +51,20 @@ class Entry:
     index: int
     spec: TaskSpec
     published_at: float
+    number: int = 0  # of the spec among the scenario's `tasks`
     confirmed_at: float | None = None
     starts: int = 0  # executions seen to start
+    latest: int = -1  # the highest count of retries among them
     last_state: str = ""  # the last state received, in Celery's words
     redelivered: bool = False
     retries: int = 0
     node: str | None = None
     queue: str | None = None
     queue_evidence: str | None = None
-    started_at: float | None = None  # node's clock
+    first_started_at: float | None = None  # node's clock, as the next two
+    started_at: float | None = None
+    started: dict[int, float] = field(default_factory=dict)  # by retries: this attempt began
+    retried: dict[int, float] = field(default_factory=dict)  # by retries: this attempt asked for another
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,12 +97,12 @@ class Ledger:
 
     # --- what happens, in the order in which it can ---------------------------------------------
 
-    def attempt(self, index: int, spec: TaskSpec, at: float) -> None:
+    def attempt(self, index: int, spec: TaskSpec, at: float, number: int = 0) -> None:
         """Note that the id at `index` is about to be published; indexes come in order, without gaps."""
         if index != len(self._flags):
             raise ValueError(f"index {index} attempted, {len(self._flags)} expected")
         self._flags.append(0)
-        self.in_flight[index] = Entry(index, spec, at)
+        self.in_flight[index] = Entry(index, spec, at, number)
 
     def confirm(self, index: int, at: float) -> Entry | None:
         """Note that the broker has taken the message; return its entry where this was news and it is in flight.
@@ -133,13 +138,25 @@ class Ledger:
                 self._mark_duplicated(index)
             return None
         seen = reply.evidence
+        retries = seen.get("retries", entry.retries)
         if reply.state == "STARTED":
-            if entry.starts and entry.last_state != "RETRY":
+            # by its number, not by the state before it: the next attempt may run in another process, whose
+            # STARTED overtakes this one's RETRY
+            if entry.starts and retries <= entry.latest and ("retries" in seen or entry.last_state != "RETRY"):
                 self._mark_duplicated(index)
             entry.starts += 1
+            entry.latest = max(entry.latest, retries)
+            if started_at := _time(seen.get("started_at")):
+                entry.started.setdefault(retries, started_at)
+                entry.first_started_at = entry.first_started_at or started_at
+        elif reply.state == "RETRY":
+            if at := _time(seen.get("at")):
+                entry.retried[retries] = at
+            if retries < entry.latest:
+                return None  # overtaken: the next attempt has begun
         entry.last_state = reply.state
         entry.redelivered = entry.redelivered or bool(seen.get("redelivered"))
-        entry.retries = seen.get("retries", entry.retries)
+        entry.retries = retries
         entry.node = seen.get("node") or entry.node
         entry.queue = seen.get("queue") or entry.queue
         entry.queue_evidence = seen.get("queue_evidence") or entry.queue_evidence
@@ -203,19 +220,27 @@ class Ledger:
         return Outcome(
             task_id=self._ids.at(entry.index),
             index=entry.index,
+            entry=entry.number,
             task=entry.spec.task,
             declared_queue=self._declared[entry.spec.task],
             state=state,
             published_at=entry.published_at,
             confirmed_at=entry.confirmed_at,
             replied_at=reply.at if reply else None,
+            first_started_at=entry.first_started_at,
             started_at=entry.started_at,
             finished_at=_time(reply.evidence.get("at")) if reply and entry.started_at else None,
             node=entry.node,
             queue=entry.queue,
             queue_evidence=entry.queue_evidence,
-            attempts=max(entry.starts, entry.retries + 1) if entry.last_state else 0,
+            # a lost STARTED is told by the retries; a task that was refused before it ran has no start at all
+            attempts=max(entry.starts, entry.retries + 1) if entry.started_at else entry.starts,
             retries=entry.retries,
+            waits_s=tuple(
+                entry.started[retries + 1] - at
+                for retries, at in sorted(entry.retried.items())
+                if retries + 1 in entry.started
+            ),
             redelivered=entry.redelivered,
             result=reply.result if reply and state is State.SUCCEEDED else None,
             error=error,

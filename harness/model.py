@@ -120,6 +120,7 @@ class RunExpectation:
     ledger: Mapping[str, Bounds] = field(default_factory=dict)  # by column
     dead_letters: tuple[DeadLetters, ...] = ()
     thresholds: tuple[Threshold, ...] = ()
+    routing: bool = False  # every registered task is dispatched, and delivered where the router says
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +213,7 @@ class Outcome:
     published_at: float  # ours
     confirmed_at: float | None = None  # ours; None in embedded mode, which has no confirms
     replied_at: float | None = None  # ours: the final state was received
+    first_started_at: float | None = None  # node's: the first attempt began
     started_at: float | None = None  # node's: the last attempt began
     finished_at: float | None = None  # node's: the last attempt ended
     node: str | None = None  # worker-a@12514a296d7c
@@ -239,15 +241,35 @@ class Outcome:
 
     @property
     def queue_wait_s(self) -> float | None:
-        """Published to started: two clocks, so it can be negative where they differ."""
-        if self.started_at is None:
-            return None
-        return self.started_at - self.published_at
+        """Published to the first start: two clocks, so it can be negative where they differ."""
+        started_at = self.first_started_at or self.started_at
+        return None if started_at is None else started_at - self.published_at
 
     @property
     def round_trip_s(self) -> float | None:
         """Published to final state received, on our clock."""
         return None if self.replied_at is None else self.replied_at - self.published_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """Where the app's router sends a task."""
+
+    exchange: str
+    routing_key: str
+    queue: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """A message of this run found in a dead-letter queue."""
+
+    task_id: str
+    task: str
+    queue: str  # the dead-letter queue
+    reason: str  # rejected, expired, delivery_limit, maxlen: from x-death
+    came_from: str  # the queue that it was dead-lettered from
+    times: int  # how often that happened to it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -324,6 +346,38 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bucket:
+    """One bar of a distribution."""
+
+    low_s: float  # durations of at least this
+    high_s: float  # and below this
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskTally:
+    """What became of all tasks of one name, also of those that a report does not hold."""
+
+    task: str
+    count: int
+    succeeded: int
+    failed: int
+    retries: int
+    nodes: tuple[str, ...]  # that ran them, sorted
+    run_time: Summary | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activity:
+    """How busy a node was over the run."""
+
+    node: str
+    queue: str
+    tasks: int  # outcomes that ran there
+    busy: tuple[float, ...]  # mean number of tasks running there, in each slice of the run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Metrics:
     """Durations of the run. A summary is None where nothing was measured."""
 
@@ -334,6 +388,10 @@ class Metrics:
     queue_wait: Summary | None = None
     round_trip: Summary | None = None
     negative_waits: int = 0  # queue waits below zero: the clocks of the two hosts differ
+    distributions: Mapping[str, tuple[Bucket, ...]] = field(default_factory=dict)  # run_time, queue_wait, round_trip
+    tallies: tuple[TaskTally, ...] = ()  # by task name, in the scenario's order
+    activity: tuple[Activity, ...] = ()  # by node name
+    slice_s: float = 0.0  # how long each slice of `activity` is, from the first publish on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -351,6 +409,8 @@ class Report:
     ledger: LedgerCounts
     metrics: Metrics
     checks: tuple[Check, ...]
+    thresholds: tuple[Check, ...] = ()  # limits on figures: crossing one is exit 99, not a failed check
+    dead_letters: tuple[DeadLetter, ...] = ()  # of this run, where they were looked for; at most MAX_HELD
     interrupted: bool = False
     notes: tuple[str, ...] = ()  # what a reader must know: reconnects, missing confirms, clock differences
     schema_version: int = SCHEMA_VERSION
@@ -360,13 +420,17 @@ class Report:
         return tuple(check for check in self.checks if not check.passed)
 
     @property
+    def crossed(self) -> tuple[Check, ...]:
+        return tuple(threshold for threshold in self.thresholds if not threshold.passed)
+
+    @property
     def exit_code(self) -> ExitCode:
         """The one verdict: exit code, last line and JSON all come from here."""
         if self.interrupted:
             return ExitCode.INTERRUPTED
         if self.failed_checks or not self.checks:
             return ExitCode.CHECK_FAILED
-        return ExitCode.OK
+        return ExitCode.THRESHOLD if self.crossed else ExitCode.OK
 
 
 #: Outcomes that a Report holds in memory; further ones stream to the results file.

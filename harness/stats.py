@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from harness.model import Summary
+from harness.model import Bucket, Summary
 
 #: How much wider each histogram bucket is than the one before: the error bound of its percentiles.
 BUCKET_RATIO = 1.01
@@ -115,6 +115,24 @@ class Histogram:
             p95_s=self.percentile(95),
             p99_s=self.percentile(99),
             max_s=self.max_s,
+        )
+
+    def buckets(self, most: int = 40) -> tuple[Bucket, ...]:
+        """Return the distribution as at most `most` bars of equal width, from the smallest value to the largest.
+
+        A value is counted where its bucket's largest one falls: at most 1 % beside its place.
+        """
+        if not self.count:
+            return ()
+        width_s = (self.max_s - self.min_s) / most
+        if not width_s:
+            return (Bucket(low_s=self.min_s, high_s=self.max_s, count=self.count),)
+        counts = [0] * most
+        for count, largest_s in self._buckets.values():
+            counts[min(int((largest_s - self.min_s) / width_s), most - 1)] += count
+        return tuple(
+            Bucket(low_s=self.min_s + number * width_s, high_s=self.min_s + (number + 1) * width_s, count=count)
+            for number, count in enumerate(counts)
         )
 
     def _add(self, value_s: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import celery_app
-from harness.courier import _Batch, _in_turn
+from harness.courier import _Batch
 from harness.ledger import TaskIds
 from harness.model import TaskSpec
 
@@ -27,6 +27,6 @@ def test_it_goes_where_the_app_routes_the_task() -> None:
     assert (batch.exchange, batch.routing_key) == ("tasks", "queue_b")
 
 
-def test_tasks_of_a_scenario_take_turns() -> None:
-    a, b = TaskSpec(task="task_a", count=3), TaskSpec(task="task_b", count=1)
-    assert [spec.task for spec in _in_turn((a, b))] == ["task_a", "task_b", "task_a", "task_a"]
+def test_a_probe_goes_to_the_queue_that_it_names_and_not_where_the_app_routes_it() -> None:
+    batch = _Batch.build(celery_app.app, TaskSpec(task="task_b", queue="queue_a"), IDS.run_id, expires_s=90.0)
+    assert (batch.exchange, batch.routing_key) == ("", "queue_a")

@@ -61,6 +61,7 @@ def test_a_success_is_an_outcome_with_the_evidence_of_its_last_attempt() -> None
         published_at=1.0,
         confirmed_at=1.1,
         replied_at=2.0,
+        first_started_at=1.5,
         started_at=1.5,
         finished_at=1.9,
         node="worker-a@h",
@@ -80,6 +81,23 @@ def test_a_retry_between_two_starts_is_no_duplicate() -> None:
     outcome = book.receive(reply("SUCCESS", retries=1))
     assert outcome is not None
     assert (outcome.attempts, outcome.retries, book.counts.duplicated) == (2, 1, 0)
+
+
+def test_a_start_that_overtakes_the_retry_before_it_is_no_duplicate_and_its_wait_is_known() -> None:
+    book = ledger()
+    book.receive(reply("STARTED", retries=0, started_at=1.0))
+    book.receive(reply("STARTED", retries=1, started_at=3.5))
+    book.receive(reply("RETRY", retries=0, at=3.0))
+    outcome = book.receive(reply("SUCCESS", retries=1, started_at=3.5))
+    assert outcome is not None
+    assert (outcome.waits_s, outcome.attempts, book.counts.duplicated) == ((0.5,), 2, 0)
+
+
+def test_the_same_attempt_started_twice_after_a_retry_is_a_duplicate() -> None:
+    book = ledger()
+    for state, retries in (("STARTED", 0), ("RETRY", 0), ("STARTED", 1), ("STARTED", 1)):
+        book.receive(reply(state, retries=retries))
+    assert book.counts.duplicated == 1
 
 
 def test_a_second_start_without_a_retry_is_a_duplicate_and_a_redelivered_one_that_completes_is_recovered() -> None:

@@ -1,0 +1,72 @@
+"""What a Celery app says of its own tasks: where it routes them, and how it retries them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from celery import Celery
+from celery.exceptions import QueueNotFound
+
+from harness.errors import ConfigError
+from harness.expected import RetryPolicy
+from harness.model import Route, TaskSpec
+
+
+def registered(app: Celery) -> list[str]:
+    """Return the names of the app's tasks, without Celery's own."""
+    return sorted(name for name in app.tasks if not name.startswith("celery."))
+
+
+def route(app: Celery, task: str) -> Route | None:
+    """Return where the app's router sends `task`; None where it sends it nowhere."""
+    try:
+        routed = app.amqp.router.route({}, task)
+        queue = routed["queue"]
+    except (QueueNotFound, KeyError):
+        return None
+    return Route(
+        exchange=queue.exchange.name, routing_key=routed.get("routing_key") or queue.routing_key, queue=queue.name
+    )
+
+
+def routes(app: Celery) -> dict[str, Route | None]:
+    """Return the route of every registered task."""
+    return {task: route(app, task) for task in registered(app)}
+
+
+def declared_queue(app: Celery, spec: TaskSpec) -> str:
+    """Return the queue that a task belongs to; one that the app does not know belongs where it is published.
+
+    Raises:
+        ConfigError: The app routes it nowhere, and the scenario names no queue.
+    """
+    found = route(app, spec.task)
+    if found is not None:
+        return found.queue
+    if spec.queue is not None:
+        return spec.queue
+    raise ConfigError(
+        f"task {spec.task!r} is routed to no queue",
+        why=f"the app knows: {', '.join(registered(app))}",
+        fix="see task_routes in celery_app.py",
+    )
+
+
+def declared_queues(app: Celery, tasks: Sequence[TaskSpec]) -> dict[str, str]:
+    """Return the queue of every task of a scenario, by name; raises as `declared_queue`."""
+    return {spec.task: declared_queue(app, spec) for spec in tasks}
+
+
+def retry_policies(app: Celery, tasks: Sequence[TaskSpec]) -> dict[str, RetryPolicy]:
+    """Return the retry settings of a scenario's tasks, those that the app knows."""
+    policies = {}
+    for name in {spec.task for spec in tasks} & set(app.tasks):
+        task = app.tasks[name]
+        policies[name] = RetryPolicy(
+            max_retries=task.max_retries,
+            backoff_s=float(getattr(task, "retry_backoff", False)),
+            backoff_max_s=float(getattr(task, "retry_backoff_max", 600)),
+            jitter=bool(getattr(task, "retry_jitter", True)),
+            delay_s=float(task.default_retry_delay),
+        )
+    return policies
