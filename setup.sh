@@ -7,6 +7,7 @@ trap 'printf "setup: stopped at %s:%s. Fix that and run again.\n" "${BASH_SOURCE
 readonly STATE=.setup-state # what this script made here, so that `uninstall` undoes that and nothing else
 export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin:/opt/homebrew/bin:/opt/homebrew/sbin"
 
+if [[ -t 0 ]]; then interactive=yes; else interactive=no; fi
 yes=no
 dry_run=no
 remove_packages=no
@@ -24,8 +25,6 @@ fail() { # fail CODE WHAT WHY WHAT-TO-DO: every error has these three lines
   exit "$1"
 }
 
-on_terminal() { [[ -t 0 ]]; }
-
 ask() { # ask QUESTION: true when the answer is yes; --yes answers for the user
   local answer=
   if [[ $yes == yes ]]; then return 0; fi
@@ -35,7 +34,7 @@ ask() { # ask QUESTION: true when the answer is yes; --yes answers for the user
 }
 
 need_an_answer() {
-  if [[ $yes == yes || $dry_run == yes ]] || on_terminal; then return; fi
+  if [[ $yes == yes || $dry_run == yes || $interactive == yes ]]; then return; fi
   fail 2 "this would change the machine and cannot ask first" "standard input is no terminal" \
     "./setup.sh $1 --yes   (--dry-run shows what it would do)"
 }

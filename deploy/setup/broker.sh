@@ -25,9 +25,18 @@ found_vhost() {
   has rabbitmqctl && broker_answers && vhost_exists "$VHOST"
 }
 
-vhost_exists() { rabbitmq ctl --silent list_vhosts name | grep -qxF "$1"; }
+# The list first, then the search: rabbitmqctl fails when `grep -q` leaves before it has read all.
+vhost_exists() {
+  local vhosts
+  vhosts=$(rabbitmq ctl --silent list_vhosts name)
+  grep -qxF -e "$1" <<<"$vhosts"
+}
 
-user_exists() { rabbitmq ctl --silent list_users | cut -f 1 | grep -qxF "$1"; }
+user_exists() {
+  local users
+  users=$(rabbitmq ctl --silent list_users | cut -f 1)
+  grep -qxF -e "$1" <<<"$users"
+}
 
 do_vhost() {
   say "creating the virtual host $VHOST"
@@ -36,24 +45,28 @@ do_vhost() {
   rabbitmq ctl add_vhost "$VHOST"
 }
 
-# Passwords go through standard input: an argument could be read in `ps`.
+# with_password PASSWORD COMMAND USER: through standard input, for an argument could be read in `ps`.
+# No option beside: with one, rabbitmqctl 3.13 and later waits for a password that it does not read [tried: 4.0].
+with_password() { printf '%s\n' "$1" | as_owner rabbitmqctl "$2" "$3" >/dev/null; }
+
 password_works() { # password_works ROLE
   local password
   password=$(password_in_env "$1")
-  [[ -n $password ]] && printf '%s\n' "$password" | rabbitmq ctl authenticate_user "$USER_PREFIX-$1" >/dev/null 2>&1
+  [[ -n $password ]] && with_password "$password" authenticate_user "$USER_PREFIX-$1" 2>/dev/null
 }
 
 permissions_are_set() { # permissions_are_set ROLE
-  local wanted
+  local wanted granted
   wanted=$(permissions_of "$1" | paste -s -)
-  rabbitmq ctl --silent list_permissions --vhost "$VHOST" | grep -qxF "$USER_PREFIX-$1	$wanted"
+  granted=$(rabbitmq ctl --silent list_permissions --vhost "$VHOST") || return 1 # no such virtual host
+  grep -qxF -e "$USER_PREFIX-$1	$wanted" <<<"$granted"
 }
 
 user_is_ready() { user_exists "$USER_PREFIX-$1" && password_works "$1" && permissions_are_set "$1"; }
 
 found_users() {
   FOUND="the users $USER_PREFIX-dispatcher and $USER_PREFIX-worker have their passwords and permissions"
-  TODO="create the users $USER_PREFIX-dispatcher and $USER_PREFIX-worker: passwords generated, permissions on $VHOST alone"
+  TODO="create or mend the users $USER_PREFIX-dispatcher and $USER_PREFIX-worker: passwords generated, permissions on $VHOST alone"
   if ! has rabbitmqctl || ! broker_answers; then return 1; fi
   refuse_foreign_user dispatcher
   refuse_foreign_user worker
@@ -88,11 +101,13 @@ do_user() { # do_user ROLE PASSWORD
   if ! user_exists "$user"; then
     say "creating the user $user"
     record "user $user"
-    printf '%s\n' "$2" | rabbitmq ctl add_user "$user" >/dev/null
+    with_password "$2" add_user "$user"
   elif ! password_works "$1"; then
     say "setting the password of $user to the one in .env"
-    printf '%s\n' "$2" | rabbitmq ctl change_password "$user" >/dev/null
+    with_password "$2" change_password "$user"
   fi
+  if permissions_are_set "$1"; then return; fi
+  say "giving $user its permissions on $VHOST"
   {
     read -r configure
     read -r write
@@ -108,24 +123,29 @@ management_conf() {
   printf '/90-distributed-test.conf\n'
 }
 
-management_enabled() { rabbitmq plugins list --enabled --minimal --silent 2>/dev/null | grep -qx rabbitmq_management; }
+management_enabled() {
+  local plugins
+  plugins=$(rabbitmq plugins list --enabled --minimal --silent 2>/dev/null)
+  grep -qx rabbitmq_management <<<"$plugins"
+}
 
 enable_management() {
-  local conf
+  local conf directory
   conf=$(management_conf)
+  directory=$(dirname "$conf")
   say "serving the management page on http://localhost:15672, for this machine only (sign in as guest)"
   record "management $conf"
-  as_owner mkdir -p "$(dirname "$conf")"
+  if [[ ! -d $directory ]]; then record "management-directory $directory"; fi
+  as_owner mkdir -p "$directory"
   printf 'management.tcp.ip = 127.0.0.1\n' | as_owner tee "$conf" >/dev/null # for the next start of the broker
   # for now, without a restart
   rabbitmq ctl eval 'application:set_env(rabbitmq_management, tcp_config, [{port, 15672}, {ip, "127.0.0.1"}]).' >/dev/null
   rabbitmq plugins enable rabbitmq_management >/dev/null
 }
 
-as_owner() { if on_macos; then "$@"; else as_root "$@"; fi; }
-
 disable_management() { # disable_management CONF
   say "disabling the management page"
   rabbitmq plugins disable rabbitmq_management >/dev/null
   as_owner rm -f -- "$1"
+  if recorded "management-directory $(dirname "$1")"; then as_owner rmdir -- "$(dirname "$1")"; fi
 }

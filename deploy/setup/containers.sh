@@ -42,16 +42,17 @@ do_image() {
   record "image-sources $(image_sources)"
 }
 
+project() { compose config --format json | sed -n 's/^  "name": "\(.*\)",\{0,1\}$/\1/p'; }
+
 # A container that we did not start, of a project with our name, belongs to another copy of this folder.
 refuse_foreign_containers() {
-  local project owner
-  project=$(compose config --format json | sed -n 's/^  "name": "\(.*\)",\{0,1\}$/\1/p')
+  local owner
   while read -r owner; do
     if [[ $owner != "$PWD" && -d $owner ]]; then
-      fail 69 "the containers of $project belong to $owner" "both folders use the same Compose project name" \
+      fail 69 "the containers of $(project) belong to $owner" "both folders use the same Compose project name" \
         "docker compose down, there; or COMPOSE_PROJECT_NAME=other ./setup.sh"
     fi
-  done < <(docker ps --all --filter "label=com.docker.compose.project=$project" \
+  done < <(docker ps --all --filter "label=com.docker.compose.project=$(project)" \
     --format '{{.Label "com.docker.compose.project.working_dir"}}' | sort -u)
 }
 
@@ -95,7 +96,7 @@ probe_from_host() { BROKER_URL=$(setting BROKER_URL) .venv/bin/python -c "$PROBE
 probe_from_container() {
   local gateway image
   gateway=${HOST_GATEWAY:-$(setting HOST_GATEWAY)}
-  image=$(compose config --images | head -n 1)
+  image=$(compose config --images | sed -n 1p)
   BROKER_URL=$(setting WORKER_BROKER_URL) docker run --rm --env BROKER_URL \
     --add-host "host.docker.internal:${gateway:-host-gateway}" "$image" python -c "$PROBE" 2>&1
 }

@@ -107,7 +107,7 @@ check_host_user() {
   fi
 }
 
-images_are_built() { docker_answers && find_compose && docker image inspect "$(compose config --images | head -n 1)" >/dev/null 2>&1; }
+images_are_built() { docker_answers && find_compose && docker image inspect "$(compose config --images | sed -n 1p)" >/dev/null 2>&1; }
 
 check_container_user() {
   local reason

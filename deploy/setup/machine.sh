@@ -7,10 +7,10 @@ apt_updated=no
 as_root() {
   if [[ $(id -u) -eq 0 ]]; then
     "$@"
-  elif on_terminal; then
-    sudo "$@"
+  elif [[ $interactive == yes ]]; then
+    sudo "$@" # asks on the terminal, whatever standard input is
   else
-    sudo -n "$@" # no terminal to ask for a password on
+    sudo -n "$@"
   fi
 }
 
@@ -113,8 +113,10 @@ rabbitmq() {
   local command=rabbitmq-$1
   if [[ $1 == ctl ]]; then command=rabbitmqctl; fi
   shift
-  if on_macos; then "$command" --quiet "$@"; else as_root "$command" --quiet "$@"; fi
+  as_owner "$command" --quiet "$@"
 }
+
+as_owner() { if on_macos; then "$@"; else as_root "$@"; fi; } # who runs the broker
 
 start_rabbitmq_command() {
   case $(service_manager) in
@@ -146,11 +148,11 @@ do_rabbitmq() {
     say "starting RabbitMQ: $(start_rabbitmq_command)"
     # the words of the command that was just shown
     # shellcheck disable=SC2046
-    if on_macos; then quietly "the start" $(start_rabbitmq_command); else quietly "the start" as_root $(start_rabbitmq_command); fi
+    quietly "the start" as_owner $(start_rabbitmq_command)
     record "service RabbitMQ"
   fi
   if ! wait_for 60 broker_is_ready; then
-    fail 69 "RabbitMQ does not answer" "it was started 60 s ago" "look into its log: /var/log/rabbitmq/"
+    fail 69 "RabbitMQ does not answer" "it was started 60 s ago" "sudo tail /var/log/rabbitmq/*.log"
   fi
 }
 
@@ -193,7 +195,10 @@ refuse_denied_docker() {
 do_docker() {
   if ! has docker; then
     case $(package_manager) in
-      apt) install_packages docker.io iptables ;;
+      apt)
+        install_packages docker.io iptables
+        if ! has docker; then install_packages docker-cli; fi # a package of its own since Debian 13
+        ;;
       brew) install_packages docker-desktop ;;
       *) install_packages moby-engine ;;
     esac
@@ -206,7 +211,7 @@ do_docker() {
   fi
   if ! wait_for 120 docker_answers; then
     refuse_denied_docker
-    fail 69 "the Docker engine does not answer" "it was started 120 s ago" "docker info"
+    fail 69 "the Docker engine does not answer" "it was started 120 s ago" "docker info; sudo tail /var/log/dockerd.log, or journalctl -u docker"
   fi
 }
 

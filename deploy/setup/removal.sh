@@ -39,6 +39,7 @@ uninstall() {
 }
 
 remove_containers() {
+  local image
   if ! docker_answers || ! find_compose; then
     if recorded containers; then
       fail 69 "the containers cannot be removed" "Docker or Compose does not answer" "$(start_docker_command), then again"
@@ -49,6 +50,9 @@ remove_containers() {
   say "removing containers, network and images of this project"
   # "local": images without a name of their own, which are those that Compose built here
   quietly "docker compose down" compose down --rmi local --remove-orphans
+  for image in $(docker images --quiet --filter dangling=true --filter "label=com.docker.compose.project=$(project)"); do
+    quietly "docker image rm" docker image rm "$image" # an older build of ours, which lost its name to a newer one
+  done
   forget containers
   forget image-sources
 }
@@ -117,7 +121,7 @@ leave_or_remove_packages() {
   if [[ $remove_packages == yes ]] || { [[ $yes == no ]] && ask "Also remove the packages $packages? Others may use them by now."; }; then
     # words of a command, and names of packages
     # shellcheck disable=SC2086
-    if on_macos; then quietly "the removal" $command $packages; else quietly "the removal" as_root $command $packages; fi
+    quietly "the removal" as_owner $command $packages
     say "removed the packages $packages"
   else
     say "left the packages that install installed: $command $packages"

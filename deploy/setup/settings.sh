@@ -83,6 +83,8 @@ write_urls() {
     printf '# More settings, each explained, are in .env.example.\n'
     printf 'BROKER_URL=amqp://%s-dispatcher:%s@%s:5672/%s\n' "$USER_PREFIX" "$1" "$(url_host dispatcher)" "$VHOST"
     printf 'WORKER_BROKER_URL=amqp://%s-worker:%s@%s:5672/%s\n' "$USER_PREFIX" "$2" "$(url_host worker)" "$VHOST"
+    # a name given for this run alone would be lost on the next command
+    if [[ -n ${COMPOSE_PROJECT_NAME:-} ]]; then printf 'COMPOSE_PROJECT_NAME=%s\n' "$COMPOSE_PROJECT_NAME"; fi
     printf '%s\n' "$END"
   } | replace_env
 }

@@ -2,35 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.stack import CommandLines, Stack, copy_project, rabbitmqctl
-
-
-def _skip_or_fail(reason: str) -> None:
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-@pytest.fixture(scope="session")
-def needs_docker() -> None:
-    if not shutil.which("docker"):
-        _skip_or_fail("no Docker")
-
-
-@pytest.fixture(scope="session")
-def needs_rabbitmq() -> None:
-    try:
-        rabbitmqctl("status")
-    except Exception as exc:
-        _skip_or_fail(f"no RabbitMQ: {exc}")
+from tests.acceptance.stack import CommandLines, Stack, copy_project
 
 
 @dataclass

@@ -117,7 +117,7 @@ class Stack:
         """Return the containers, images and networks that carry our name."""
         label = f"label=com.docker.compose.project={self.name}"
         found = self.output("docker", "ps", "--all", "--quiet", "--filter", label).split()
-        found += self.output("docker", "images", "--quiet", "--filter", f"reference={self.name}*").split()
+        found += self.output("docker", "images", "--all", "--quiet", "--filter", label).split()
         return found + self.output("docker", "network", "ls", "--quiet", "--filter", label).split()
 
     def files(self) -> dict[str, bytes]:

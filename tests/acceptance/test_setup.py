@@ -37,11 +37,12 @@ def test_no_password_was_on_a_command_line(installed: Installed) -> None:
         assert [line for line in lines if password in line] == []
 
 
-def test_the_passwords_are_long_and_in_env_alone(stack: Stack) -> None:
+def test_env_holds_long_passwords_and_nothing_else_does(stack: Stack) -> None:
     passwords = stack.passwords()
 
     assert len(set(passwords)) == 2
     assert all(re.fullmatch("[0-9a-f]{48}", password) for password in passwords)
+    assert stack.setting("COMPOSE_PROJECT_NAME") == stack.name  # the next command needs no variable
     assert stat.S_IMODE((stack.root / ".env").stat().st_mode) == 0o600
     for name, content in stack.files().items():
         assert name == ".env" or not any(password.encode() in content for password in passwords), name
@@ -96,6 +97,16 @@ def test_a_second_run_changes_nothing_and_says_so(stack: Stack) -> None:
     assert everything() == before
     assert "everything is in place: nothing to change" in output
     assert "[todo]" not in output
+    assert "Dispatch completed successfully!" in output
+
+
+def test_a_lost_env_is_mended(stack: Stack) -> None:
+    old = stack.passwords()
+    (stack.root / ".env").unlink()
+
+    output = stack.output("./setup.sh", "--yes")
+
+    assert not set(old) & set(stack.passwords())
     assert "Dispatch completed successfully!" in output
 
 
@@ -270,6 +281,10 @@ def test_clean_and_uninstall_leave_nothing(needs_rabbitmq: object, needs_docker:
     fresh_copy.output("./setup.sh", "--yes")
     env = (fresh_copy.root / ".env").read_text()
     users = fresh_copy.on_broker()
+    with (fresh_copy.root / "celery_app.py").open("a") as app:
+        app.write("\n# a change, so that the next build leaves the image before it without a name\n")
+    fresh_copy.compose("build")
+    (fresh_copy.root / "celery_app.py").write_bytes(before["celery_app.py"])
     try:
         fresh_copy.output("./setup.sh", "clean", "--yes")
         after_clean = fresh_copy.in_docker(), fresh_copy.on_broker(), set(fresh_copy.files()) - set(before)
