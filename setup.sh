@@ -113,6 +113,8 @@ install() {
       fi
     fi
     for step in $todo; do "do_$step"; done
+    # a new image or new settings make containers old that were current when the plan was made
+    found_containers || do_containers
     if [[ $management == yes ]]; then enable_management; fi
   fi
   await_workers
@@ -123,6 +125,7 @@ start() {
   found_rabbitmq || do_rabbitmq
   found_docker || do_docker
   need_compose
+  compose unpause >/dev/null 2>&1 || true # a paused container cannot be started
   do_containers
   await_workers
 }
@@ -140,7 +143,7 @@ restart() {
 }
 
 run_main_job() {
-  say "running the main job: .venv/bin/python dispatch.py $*"
+  say "running the main job: .venv/bin/python dispatch.py $*" >&2 # stdout is the job's own: it may be JSON
   local code=0
   .venv/bin/python dispatch.py "$@" || code=$?
   exit "$code"

@@ -37,9 +37,9 @@ def check_text(check: Check) -> str:
 def _headline(report: Report) -> str:
     failed = len(report.failed_checks)
     if report.interrupted:
-        completed = report.ledger.completed
+        succeeded = report.ledger.succeeded
         asked = max(report.scenario.task_count, report.ledger.attempted)
-        return f"Dispatch interrupted: {completed:,} of {asked:,} tasks completed, {asked - completed:,} not"
+        return f"Dispatch interrupted: {succeeded:,} of {asked:,} tasks succeeded, {asked - succeeded:,} did not"
     if failed:
         return f"Dispatch failed: {failed} of {len(report.checks)} checks did not hold"
     if not report.checks:
