@@ -5,14 +5,14 @@ Outcomes are seen one by one and not kept: memory does not grow with the run.
 
 from __future__ import annotations
 
-from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from harness import thresholds
 from harness.activity import Busyness
 from harness.expected import ExpectedTasks, RetryPolicy
 from harness.expected_run import Routes, Shares, run_checks
+from harness.intervals import Intervals, union_s
 from harness.model import Check, DeadLetter, LedgerCounts, Metrics, Outcome, Roster, Route, Scenario, State, TaskTally
 from harness.stats import Histogram
 from harness.tally import Tally
@@ -83,10 +83,10 @@ class Judge:
         self._missing = Tally()
         self._seen: Counter[str] = Counter()  # "queue_a on worker-a@host" -> outcomes
         self._evidence: set[str] = set()
-        self._distributions = {name: Histogram() for name in ("run_time", "queue_wait", "round_trip")}
+        self._distributions = {name: Histogram() for name in ("run_time", "queue_wait", "round_trip", "lag")}
         self._kinds = {spec.task: _Kind() for spec in scenario.tasks}
         self._busyness: Busyness | None = None
-        self._begun, self._ended_at = array("d"), array("d")  # 16 bytes an id: when the last attempt ran
+        self._intervals: defaultdict[str, Intervals] = defaultdict(Intervals)  # by node: when the last attempts ran
         self._sequential_s = 0.0
         self._retries = 0
         self._negative_waits = 0
@@ -131,13 +131,13 @@ class Judge:
             ("run_time", outcome.run_time_s),
             ("queue_wait", outcome.queue_wait_s),
             ("round_trip", outcome.round_trip_s),
+            ("lag", outcome.lag_s),
         ):
             if value_s is not None:
                 self._distributions[name].record(value_s)
         self._sequential_s += outcome.run_time_s or 0.0
         if outcome.started_at is not None and outcome.finished_at is not None:
-            self._begun.append(outcome.started_at)
-            self._ended_at.append(outcome.finished_at)
+            self._intervals[outcome.node or ""].append((outcome.started_at, outcome.finished_at))
         self._negative_waits += (outcome.queue_wait_s or 0.0) < 0
 
     def _home(self, outcome: Outcome, own: str, who: str) -> tuple[bool, str]:
@@ -165,6 +165,7 @@ class Judge:
             run_time=self._distributions["run_time"].summary(),
             queue_wait=self._distributions["queue_wait"].summary(),
             round_trip=self._distributions["round_trip"].summary(),
+            lag=self._distributions["lag"].summary(),
             negative_waits=self._negative_waits,
             distributions={name: distribution.buckets() for name, distribution in self._distributions.items()},
             tallies=tuple(kind.tally(task) for task, kind in self._kinds.items()),
@@ -204,6 +205,7 @@ class Judge:
             evidence = f"{self._probes.held} of {self._probes.judged} refused"
             checks.append(self._probes.check("no task executed from a queue that is not its own", evidence))
         checks.append(self._deployment())
+        checks += self._concurrency()
         overlap = self._overlap()
         if overlap:
             checks.append(overlap)
@@ -260,26 +262,38 @@ class Judge:
         evidence = ", ".join(f"{node.name}: {', '.join(node.queues)}" for node in self._roster.nodes[:8])
         return tally.check("every node consumes exactly its queue", evidence)
 
+    def _concurrency(self) -> list[Check]:
+        """Judge for each service that says its concurrency whether its nodes ran so many at a time, and no more.
+
+        A node that had too little to do is only judged on running no more.
+        """
+        checks = []
+        for worker in self._scenario.workers:
+            if worker.concurrency is None:
+                continue
+            tally, peaks = Tally(), []
+            for node in self._roster.nodes:
+                if node.service == worker.service:
+                    intervals = self._intervals[node.name]
+                    peak = intervals.peak()
+                    enough = len(intervals) < 2 * worker.concurrency or peak == worker.concurrency
+                    peaks.append(f"{node.name}: {peak} at a time")
+                    tally.note(enough and peak <= worker.concurrency, f"{node.name} ran {peak} at a time")
+            name = f"{worker.service} runs {worker.concurrency} at a time on each node"
+            checks.append(self._ran(tally, name, ", ".join(peaks)))
+        return checks
+
     def _overlap(self) -> Check | None:
         run = self._distributions["run_time"].summary()
         if run is None or run.count < 2 or self._sequential_s - run.max_s < TELLING_S:
             return None
-        busy_s = union_s(self._begun, self._ended_at)
+        busy_s = union_s(self._intervals.values())
         factor = self._sequential_s / busy_s if busy_s > 0 else 0.0
         return Check(
             name="the runs overlapped in time",
             passed=busy_s < 0.9 * self._sequential_s,
             evidence=f"{self._sequential_s:.3f}s of work within {busy_s:.3f}s ({factor:.2f} at a time)",
         )
-
-
-def union_s(begun: Sequence[float], ended: Sequence[float]) -> float:
-    """Return how long at least one of the intervals was open, in seconds: a wait in which nothing ran does not count."""
-    total_s, reach = 0.0, float("-inf")
-    for start, end in sorted(zip(begun, ended, strict=True)):
-        total_s += max(end - max(start, reach), 0.0)
-        reach = max(reach, end)
-    return total_s
 
 
 def _whereabouts(ledger: LedgerCounts) -> str:

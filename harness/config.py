@@ -1,34 +1,79 @@
-"""The schema of test-config.yml: turns the file into a Config, or says what is wrong with it and where."""
+"""The scenario language of test-config.yml: turns the file into a Config, or says what is wrong with it and where."""
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import UsageError
-from harness.model import Config, Scenario, Settings, TaskSpec, WorkerSpec
+from harness.config_workers import OVERRIDE, WORKER, chosen, deployed
+from harness.expect_run import DEAD_LETTERS, LEDGER, RUN_EXPECT, THRESHOLDS, run_expectation, with_defaults
+from harness.expect_task import MATCH, TASK_EXPECT, task_expectation
+from harness.model import Config, RunExpectation, Scenario, Settings, TaskExpectation, TaskSpec, WorkerSpec
+from harness.quantities import MAX_TASKS, duration_s
 from harness.yaml_document import read_node
+from harness.yaml_fields import (
+    BOUNDS,
+    Keys,
+    boolean,
+    broker_name,
+    duration,
+    fields,
+    given,
+    line,
+    name,
+    named,
+    rate,
+    some,
+    whole_number,
+)
 from harness.yaml_nodes import Value
-from harness.yaml_scalars import shown
+
+__all__ = ["KEYS", "VERSION", "duration_s", "load_config"]
 
 VERSION = 1
-MAX_COUNT = 1_000_000
-MAX_REPLICAS = 1_000
-MAX_DURATION_S = 24 * 3600.0
+DEFAULT_TIMEOUT_S = 30.0
 
-#: A service also names its nodes (worker-a@HOST), and a scenario its files, so both stay simple.
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
-#: What RabbitMQ and Celery's command line (-Q one,two) take without quoting.
-_BROKER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,199}")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://\S*")
-_NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
-_DURATION = re.compile(rf"(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?(?:{_NUMBER}ms)?")
-_UNITS_S = (3600.0, 60.0, 1.0, 0.001)
+_UNDER_EXPECT = "put it under expect"
 
-_A_DURATION = "a duration such as 500ms, 30s, 1m30s or 1h"
-_A_NAME = "letters, digits, '_', '.' and '-'"
+FILE = Keys(
+    definitions=("",),
+    required=("version", "workers", "scenarios"),
+    optional=("settings", "defaults"),
+    extensions=True,
+)
+SETTINGS = Keys(definitions=("settings",), optional=("broker_url", "wait_workers", "results_dir"))
+DEFAULTS = Keys(
+    definitions=("defaults",), optional=("timeout", "expect"), elsewhere=dict.fromkeys(RUN_EXPECT.known, _UNDER_EXPECT)
+)
+SCENARIO = Keys(
+    definitions=("scenario",),
+    required=("description", "tasks"),
+    optional=("tags", "workers", "timeout", "reconnect", "expect"),
+    elsewhere=dict.fromkeys(RUN_EXPECT.known, _UNDER_EXPECT),
+)
+TASK = Keys(
+    definitions=("task",),
+    required=("task",),
+    optional=("count", "args", "kwargs", "delay", "rate", "queue", "expect"),
+    elsewhere=dict.fromkeys(TASK_EXPECT.known, _UNDER_EXPECT),
+)
+#: Every kind of mapping with keys of ours; test-config.schema.json lists the same.
+KEYS = (
+    *(FILE, SETTINGS, DEFAULTS, WORKER, OVERRIDE, SCENARIO, TASK),
+    *(RUN_EXPECT, TASK_EXPECT, MATCH, LEDGER, DEAD_LETTERS, THRESHOLDS, BOUNDS),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Defaults:
+    """What a scenario that does not say it gets."""
+
+    workers: Mapping[str, WorkerSpec]  # by service
+    timeout_s: float
+    expect: RunExpectation
 
 
 def load_config(path: str | Path, environ: Mapping[str, str]) -> Config:
@@ -45,150 +90,27 @@ def load_config(path: str | Path, environ: Mapping[str, str]) -> Config:
     # The version comes first: in a file for another version every other message would mislead.
     if (version := root.mapping().get("version")) is not None and version.scalar(str(VERSION)) != VERSION:
         raise version.expected(str(VERSION), fix=f"write version: {VERSION}, the only one that this release reads")
-    fields = _fields(root, required=("version", "workers", "scenarios"), optional=("settings",), extensions=True)
-    _whole_number(fields["version"], VERSION)  # true and 1.0 equal 1 in Python
-    settings = _settings(fields["settings"]) if "settings" in fields else Settings()
-    workers = _workers(fields["workers"])
-    scenarios = tuple(
-        _scenario(name, value, workers) for name, value in _named(fields["scenarios"], "scenario").items()
+    entries = fields(root, FILE)
+    whole_number(entries["version"], VERSION)  # true and 1.0 equal 1 in Python
+    settings = given(entries, "settings", _settings, Settings())
+    workers = deployed(entries["workers"])
+    wanted = given(entries, "defaults", lambda value: fields(value, DEFAULTS), {})
+    defaults = _Defaults(
+        workers={worker.service: worker for worker in workers},
+        timeout_s=given(wanted, "timeout", duration, DEFAULT_TIMEOUT_S),
+        expect=given(wanted, "expect", run_expectation, RunExpectation()),
     )
+    scenarios = tuple(_scenario(key, value, defaults) for key, value in named(entries["scenarios"], "scenario").items())
     return Config(path=str(path), workers=workers, scenarios=scenarios, settings=settings)
 
 
-def duration_s(text: str) -> float:
-    """Return the seconds of a duration such as 500ms, 30s, 1m30s or 1h: above 0 and at most 24h.
-
-    Raises:
-        UsageError: It is none. A bare number is none either: it does not say its unit.
-    """
-    match = _DURATION.fullmatch(text)
-    if not text or match is None:
-        fix = f"write {text}s" if re.fullmatch(_NUMBER, text) else ""
-        raise UsageError(f"expected {_A_DURATION}, got {shown(text)}", fix=fix)
-    total_s = sum(float(number) * unit_s for number, unit_s in zip(match.groups(), _UNITS_S, strict=True) if number)
-    if not 0 < total_s <= MAX_DURATION_S:
-        raise UsageError(f"expected a duration above 0 and of at most 24h, got {shown(text)}")
-    return total_s
-
-
 def _settings(value: Value) -> Settings:
-    fields = _fields(value, optional=("broker_url", "wait_workers", "results_dir"))
+    entries = fields(value, SETTINGS)
     return Settings(
-        broker_url=_broker_url(fields["broker_url"]) if "broker_url" in fields else None,
-        wait_workers_s=_duration_s(fields["wait_workers"]) if "wait_workers" in fields else None,
-        results_dir=_line(fields["results_dir"]) if "results_dir" in fields else None,
+        broker_url=given(entries, "broker_url", _broker_url, None),
+        wait_workers_s=given(entries, "wait_workers", duration, None),
+        results_dir=given(entries, "results_dir", line, None),
     )
-
-
-def _workers(value: Value) -> tuple[WorkerSpec, ...]:
-    owners: dict[str, str] = {}  # queue -> service
-    workers = []
-    for service, entry in _named(value, "worker").items():
-        fields = _fields(entry, required=("queue",), optional=("replicas",))
-        queue = _broker_name(fields["queue"], "queue")
-        if queue in owners:
-            problem = f"{queue!r} is already the queue of {owners[queue]}"
-            raise fields["queue"].error(
-                problem, fix="give each worker a queue of its own; for more of one, use replicas"
-            )
-        owners[queue] = service
-        replicas = _whole_number(fields["replicas"], MAX_REPLICAS) if "replicas" in fields else 1
-        workers.append(WorkerSpec(service=service, queue=queue, replicas=replicas))
-    return tuple(workers)
-
-
-def _scenario(name: str, value: Value, workers: tuple[WorkerSpec, ...]) -> Scenario:
-    fields = _fields(value, required=("description", "tasks"), optional=("workers", "timeout"))
-    description = _line(fields["description"])
-    tasks = tuple(_task(entry) for entry in _some(fields["tasks"], "task"))
-    if "workers" in fields:
-        workers = _chosen(fields["workers"], workers)
-    if "timeout" not in fields:
-        return Scenario(name=name, description=description, workers=workers, tasks=tasks)
-    timeout_s = _duration_s(fields["timeout"])
-    return Scenario(name=name, description=description, workers=workers, tasks=tasks, timeout_s=timeout_s)
-
-
-def _task(value: Value) -> TaskSpec:
-    fields = _fields(value, required=("task",), optional=("count", "args", "kwargs"))
-    return TaskSpec(
-        task=_broker_name(fields["task"], "task"),
-        count=_whole_number(fields["count"], MAX_COUNT) if "count" in fields else 1,
-        args=tuple(entry.json() for entry in fields["args"].elements()) if "args" in fields else (),
-        kwargs={key: entry.json() for key, entry in fields["kwargs"].mapping().items()} if "kwargs" in fields else {},
-    )
-
-
-def _chosen(value: Value, workers: tuple[WorkerSpec, ...]) -> tuple[WorkerSpec, ...]:
-    """Return the workers that a scenario names, in its order."""
-    known = {worker.service: worker for worker in workers}
-    chosen: dict[str, WorkerSpec] = {}
-    for entry in _some(value, "worker"):
-        service = _text(entry)
-        if service not in known:
-            raise entry.error(f"no worker {shown(service)} in workers{_hint(service, known)}", fix=_known(known))
-        if service in chosen:
-            raise entry.error(f"the worker {service!r} is named twice")
-        chosen[service] = known[service]
-    return tuple(chosen.values())
-
-
-# --- shapes ---------------------------------------------------------------------------------------
-
-
-def _fields(
-    value: Value, *, required: tuple[str, ...] = (), optional: tuple[str, ...] = (), extensions: bool = False
-) -> dict[str, Value]:
-    """Return the mapping's entries: all of `required`, some of `optional`, and `x-...` ones if they may be there."""
-    fields = value.mapping()
-    known = (*required, *optional)
-    for key, entry in fields.items():
-        if key not in known and not (extensions and key.startswith("x-")):
-            raise entry.key_error(f"unknown key {shown(key)}{_hint(key, known)}", fix=_known(known))
-    for key in required:
-        if key not in fields:
-            raise value.error(f"the key {key!r} is missing")
-    return fields
-
-
-def _named(value: Value, kind: str) -> dict[str, Value]:
-    """Return the entries of a mapping whose keys are names of our own, at least one."""
-    entries = value.mapping()
-    if not entries:
-        raise value.error(f"expected at least one {kind}")
-    for name, entry in entries.items():
-        if not _NAME.fullmatch(name):
-            raise entry.key_error(f"{shown(name)} cannot name a {kind}", fix=f"use {_A_NAME}, at most 100 of them")
-    return entries
-
-
-def _some(value: Value, kind: str) -> list[Value]:
-    entries = value.elements()
-    if not entries:
-        raise value.error(f"expected at least one {kind}")
-    return entries
-
-
-def _text(value: Value) -> str:
-    text = value.scalar("text")
-    if not isinstance(text, str):
-        raise value.expected("text", fix="" if text is None else "write it in quotes")
-    return text
-
-
-def _line(value: Value) -> str:
-    """Return one line of text that can be printed; the line break that `>` leaves at its end is dropped."""
-    line = _text(value).rstrip("\n")
-    if not line.strip() or not line.isprintable():
-        raise value.expected("one line of printable text")
-    return line
-
-
-def _broker_name(value: Value, kind: str) -> str:
-    name = _text(value)
-    if not _BROKER_NAME.fullmatch(name):
-        raise value.expected(f"the name of a {kind}", fix=f"use {_A_NAME} (':' and '/' too), at most 200 of them")
-    return name
 
 
 def _broker_url(value: Value) -> str:
@@ -199,32 +121,48 @@ def _broker_url(value: Value) -> str:
     return url
 
 
-def _whole_number(value: Value, maximum: int) -> int:
-    wanted = "a whole number of at least 1"
-    number = value.scalar(wanted)
-    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-        quoted = isinstance(number, str) and number.isdecimal()
-        raise value.expected(wanted, fix="write it without quotes" if quoted else "")
-    if number > maximum:
-        raise value.expected(f"a whole number of at most {maximum}")
-    return number
+def _scenario(key: str, value: Value, defaults: _Defaults) -> Scenario:
+    entries = fields(value, SCENARIO)
+    known = defaults.workers
+    scenario = Scenario(
+        name=key,
+        description=line(entries["description"]),
+        tags=given(entries, "tags", _tags, ()),
+        tasks=tuple(_task(entry) for entry in some(entries["tasks"], "task")),
+        workers=given(entries, "workers", lambda entry: chosen(entry, known), tuple(known.values())),
+        timeout_s=given(entries, "timeout", duration, defaults.timeout_s),
+        reconnect=given(entries, "reconnect", boolean, False),
+        expect=with_defaults(given(entries, "expect", run_expectation, RunExpectation()), defaults.expect),
+    )
+    if scenario.task_count > MAX_TASKS:
+        raise entries["tasks"].error(f"{scenario.task_count} tasks in all, and a scenario has at most {MAX_TASKS}")
+    for spec, entry in zip(scenario.tasks, entries["tasks"].elements(), strict=True):
+        last_s = spec.delay_s + ((spec.count - 1) / spec.rate if spec.rate else 0.0)
+        if last_s >= scenario.timeout_s:
+            problem = f"the last is published {last_s:g}s into the run, which ends after {scenario.timeout_s:g}s"
+            raise entry.error(problem, fix="raise timeout of the scenario, or publish sooner")
+    return scenario
 
 
-def _duration_s(value: Value) -> float:
-    text = value.scalar(_A_DURATION)
-    if not isinstance(text, str):
-        bare = isinstance(text, int | float) and not isinstance(text, bool)
-        raise value.expected(_A_DURATION, fix=f"write {text}s" if bare else "")
-    try:
-        return duration_s(text)
-    except UsageError as exc:
-        raise value.error(exc.what, fix=exc.fix) from None
+def _tags(value: Value) -> tuple[str, ...]:
+    tags: list[str] = []
+    for entry in some(value, "tag"):
+        tag = name(entry, "tag")
+        if tag in tags:
+            raise entry.error(f"the tag {tag!r} is given twice")
+        tags.append(tag)
+    return tuple(tags)
 
 
-def _hint(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def _known(known: Iterable[str]) -> str:
-    return f"use one of: {', '.join(sorted(known))}"
+def _task(value: Value) -> TaskSpec:
+    entries = fields(value, TASK)
+    return TaskSpec(
+        task=broker_name(entries["task"], "task"),
+        count=given(entries, "count", lambda entry: whole_number(entry, MAX_TASKS), 1),
+        args=given(entries, "args", lambda entry: tuple(item.json() for item in entry.elements()), ()),
+        kwargs=given(entries, "kwargs", lambda entry: {key: item.json() for key, item in entry.mapping().items()}, {}),
+        delay_s=given(entries, "delay", lambda entry: duration(entry, zero=True), 0.0),
+        rate=given(entries, "rate", rate, None),
+        queue=given(entries, "queue", lambda entry: broker_name(entry, "queue"), None),
+        expect=given(entries, "expect", task_expectation, TaskExpectation()),
+    )

@@ -52,6 +52,7 @@ class Entry:
     spec: TaskSpec
     published_at: float
     number: int = 0  # of the spec among the scenario's `tasks`
+    intended_at: float | None = None
     confirmed_at: float | None = None
     starts: int = 0  # executions seen to start
     latest: int = -1  # the highest count of retries among them
@@ -97,12 +98,12 @@ class Ledger:
 
     # --- what happens, in the order in which it can ---------------------------------------------
 
-    def attempt(self, index: int, spec: TaskSpec, at: float, number: int = 0) -> None:
+    def attempt(self, index: int, spec: TaskSpec, at: float, number: int = 0, intended_at: float | None = None) -> None:
         """Note that the id at `index` is about to be published; indexes come in order, without gaps."""
         if index != len(self._flags):
             raise ValueError(f"index {index} attempted, {len(self._flags)} expected")
         self._flags.append(0)
-        self.in_flight[index] = Entry(index, spec, at, number)
+        self.in_flight[index] = Entry(index, spec, at, number, intended_at)
 
     def confirm(self, index: int, at: float) -> Entry | None:
         """Note that the broker has taken the message; return its entry where this was news and it is in flight.
@@ -225,6 +226,7 @@ class Ledger:
             declared_queue=self._declared[entry.spec.task],
             state=state,
             published_at=entry.published_at,
+            intended_at=entry.intended_at,
             confirmed_at=entry.confirmed_at,
             replied_at=reply.at if reply else None,
             first_started_at=entry.first_started_at,

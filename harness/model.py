@@ -211,6 +211,7 @@ class Outcome:
     declared_queue: str  # where the app routes this task
     state: State
     published_at: float  # ours
+    intended_at: float | None = None  # ours: when the scenario's delay and rate would have it published
     confirmed_at: float | None = None  # ours; None in embedded mode, which has no confirms
     replied_at: float | None = None  # ours: the final state was received
     first_started_at: float | None = None  # node's: the first attempt began
@@ -244,6 +245,11 @@ class Outcome:
         """Published to the first start: two clocks, so it can be negative where they differ."""
         started_at = self.first_started_at or self.started_at
         return None if started_at is None else started_at - self.published_at
+
+    @property
+    def lag_s(self) -> float | None:
+        """Intended to published: what the dispatcher itself was late."""
+        return None if self.intended_at is None else self.published_at - self.intended_at
 
     @property
     def round_trip_s(self) -> float | None:
@@ -387,8 +393,9 @@ class Metrics:
     run_time: Summary | None = None
     queue_wait: Summary | None = None
     round_trip: Summary | None = None
+    lag: Summary | None = None
     negative_waits: int = 0  # queue waits below zero: the clocks of the two hosts differ
-    distributions: Mapping[str, tuple[Bucket, ...]] = field(default_factory=dict)  # run_time, queue_wait, round_trip
+    distributions: Mapping[str, tuple[Bucket, ...]] = field(default_factory=dict)  # run_time, queue_wait, ...
     tallies: tuple[TaskTally, ...] = ()  # by task name, in the scenario's order
     activity: tuple[Activity, ...] = ()  # by node name
     slice_s: float = 0.0  # how long each slice of `activity` is, from the first publish on

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -44,10 +44,16 @@ class Value:
             fix = value.fix
         return self.error(f"expected {wanted}, got {self.describe()}", fix=fix)
 
+    @property
+    def kind(self) -> Literal["mapping", "list", "scalar"]:
+        if isinstance(self.node, yaml.ScalarNode):
+            return "scalar"
+        return "mapping" if isinstance(self.node, yaml.MappingNode) else "list"
+
     def describe(self) -> str:
         """Return what is here, in the words of a message."""
         if not isinstance(self.node, yaml.ScalarNode):
-            return "a mapping" if isinstance(self.node, yaml.MappingNode) else "a list"
+            return f"a {self.kind}"
         value = self.scalar()
         written = _describe_scalar(value)
         return f"{written} (from {shown(self.node.value)})" if "$" in self.node.value else written

@@ -344,7 +344,9 @@ def test_an_interrupted_run_says_how_many_tasks_were_completed_and_how_many_not(
         report, interrupted=True, ledger=LedgerCounts(attempted=2, acknowledged=2, succeeded=1, unfinished=1)
     )
     last = console.rich_report(interrupted, "out.json", PLAIN).rpartition("=\n")[2]
-    assert last.startswith("📄 Results saved to: out.json\n❌ Dispatch interrupted: 1 of 2 tasks succeeded, 1 did not\n")
+    assert last.startswith(
+        "📄 Results saved to: out.json\n❌ Dispatch interrupted: 1 of 2 tasks succeeded, 1 did not\n"
+    )
     assert "successfully" not in last
     assert ("   • every task succeeded: 1 of 2" in last) is (report is FAILED)
     assert "❌ Dispatch interrupted: 1 of 2 tasks succeeded, 1 did not\n" in console.plain_report(interrupted, PLAIN)
