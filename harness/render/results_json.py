@@ -8,10 +8,11 @@ import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import Enum
+from operator import attrgetter
 from typing import Any
 
 from harness.errors import ExitCode
-from harness.model import Outcome, Report, Scenario, Summary
+from harness.model import Bounds, Bucket, Outcome, Report, Scenario, Summary, TaskTally, Threshold
 from harness.render.visible import utc_text
 from harness.stats import throughput_per_s
 
@@ -25,6 +26,8 @@ _repr.maxother = _repr.maxstring = 1000
 
 _VERDICTS = {ExitCode.OK: "passed", ExitCode.INTERRUPTED: "interrupted"}
 _OUTCOME_FIELDS = tuple(field.name for field in fields(Outcome))
+_OUTCOME_VALUES = attrgetter(*_OUTCOME_FIELDS)
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def document(report: Report) -> dict[str, Any]:
@@ -34,18 +37,19 @@ def document(report: Report) -> dict[str, Any]:
 
 def outcome_record(outcome: Outcome) -> dict[str, Any]:
     """Return one outcome with its derived durations; every value can be held by JSON."""
-    record = {name: json_value(getattr(outcome, name)) for name in _OUTCOME_FIELDS}
+    record = {name: json_value(value) for name, value in zip(_OUTCOME_FIELDS, _OUTCOME_VALUES(outcome), strict=True)}
     record["worker"] = json_value(outcome.worker)
     record["run_time_s"] = _duration(outcome.run_time_s)
     record["queue_wait_s"] = _duration(outcome.queue_wait_s)
     record["round_trip_s"] = _duration(outcome.round_trip_s)
+    record["lag_s"] = _duration(outcome.lag_s)
     record["finished_at_utc"] = None if outcome.finished_at is None else utc_text(outcome.finished_at)
     return record
 
 
 def outcome_line(outcome: Outcome) -> str:
     """Return one outcome as a line of JSON, without the line end."""
-    return json.dumps(outcome_record(outcome), ensure_ascii=False, allow_nan=False)
+    return _encode(outcome_record(outcome))
 
 
 def pieces(report: Report, streamed: Iterable[str] = ()) -> Iterator[str]:
@@ -55,8 +59,7 @@ def pieces(report: Report, streamed: Iterable[str] = ()) -> Iterator[str]:
         report: What to write.
         streamed: Lines that `outcome_line` made of the outcomes that the report does not hold.
     """
-    head = json.dumps(_head(report), ensure_ascii=False, allow_nan=False, indent=2)
-    yield head.removesuffix("\n}") + ',\n  "outcomes": ['
+    yield _laid_out(_head(report)).removesuffix("\n}") + ',\n  "outcomes": ['
     separator = "\n    "
     for outcome in report.outcomes:
         yield separator + outcome_line(outcome)
@@ -67,13 +70,27 @@ def pieces(report: Report, streamed: Iterable[str] = ()) -> Iterator[str]:
     yield "\n  ]\n}\n" if separator.startswith(",") else "]\n}\n"
 
 
+#: Columns of a line of the text, where it holds more than one value.
+_WIDTH = 120
 #: Of what was asked, said also where it is the default.
 _ALWAYS_SAID = frozenset({"replicas", "count", "args", "kwargs", "timeout_s"})
+#: Keys of what was asked that say their unit in the document only.
+_WITH_UNIT = {
+    "wall_time": "wall_time_s",
+    "run_time": "run_time_s",
+    "queue_wait": "queue_wait_s",
+    "backoff": "backoff_s",
+    "rate": "rate_per_s",
+}
 
 
 def json_value(value: object, depth: int = 0) -> Any:
     """Return `value` as JSON can hold it; what JSON cannot hold (NaN, objects, bytes) is repr'd."""
-    if value is None or isinstance(value, bool):
+    if value is None or type(value) is bool or type(value) is int:  # the exact types first: nearly all are of one
+        return value
+    if type(value) is str and value.isascii():
+        return value
+    if type(value) is float and math.isfinite(value):
         return value
     if isinstance(value, Enum):
         return json_value(value.value, depth)
@@ -97,6 +114,7 @@ def json_value(value: object, depth: int = 0) -> Any:
 def _head(report: Report) -> dict[str, Any]:
     """Return everything but the outcomes."""
     metrics = report.metrics
+    distributions = metrics.distributions.items()
     return {
         "schema_version": report.schema_version,
         "run_id": json_value(report.run_id),
@@ -108,13 +126,15 @@ def _head(report: Report) -> dict[str, Any]:
         "started_at_utc": utc_text(report.started_at),
         "broker": json_value(report.broker),
         "embedded": report.embedded,
-        "scenario": _scenario(report.scenario),
+        "scenario": asked(report.scenario),
         "ledger": {
             **json_value(report.ledger),
             "completed": report.ledger.completed,
             "balanced": report.ledger.balanced,
         },
-        "checks": [json_value(check) for check in report.checks],
+        "checks": json_value(report.checks),
+        "thresholds": json_value(report.thresholds),
+        "dead_letters": json_value(report.dead_letters),
         "metrics": {
             "wall_s": _duration(metrics.wall_s),
             "sequential_s": _duration(metrics.sequential_s),
@@ -123,7 +143,12 @@ def _head(report: Report) -> dict[str, Any]:
             "run_time": _summary(metrics.run_time),
             "queue_wait": _summary(metrics.queue_wait),
             "round_trip": _summary(metrics.round_trip),
+            "lag": _summary(metrics.lag),
             "negative_waits": metrics.negative_waits,
+            "distributions": {name: [_bucket(one) for one in bars if one.count] for name, bars in distributions},
+            "tallies": [_tally(tally) for tally in metrics.tallies],
+            "activity": json_value(metrics.activity),
+            "slice_s": _duration(metrics.slice_s),
         },
         "roster": {
             "nodes": [
@@ -142,7 +167,7 @@ def _head(report: Report) -> dict[str, Any]:
     }
 
 
-def _scenario(scenario: Scenario) -> dict[str, Any]:
+def asked(scenario: Scenario) -> dict[str, Any]:
     """Return what was asked; settings that were left at their defaults are left out."""
     return {**_asked(scenario), "task_count": scenario.task_count}
 
@@ -150,10 +175,14 @@ def _scenario(scenario: Scenario) -> dict[str, Any]:
 def _asked(value: object) -> Any:
     if isinstance(value, tuple):
         return [_asked(item) for item in value]
+    if isinstance(value, Threshold):
+        return {"metric": value.metric, "text": value.text}  # as written, which says the unit
+    if isinstance(value, Mapping) and any(isinstance(item, Bounds) for item in value.values()):
+        return {key: _asked(item) for key, item in value.items()}
     if not is_dataclass(value) or isinstance(value, type):
         return json_value(value)
     return {
-        field.name: _asked(getattr(value, field.name))
+        _WITH_UNIT.get(field.name, field.name): _asked(getattr(value, field.name))
         for field in fields(value)
         if field.name in _ALWAYS_SAID or getattr(value, field.name) != _default(field)
     }
@@ -171,6 +200,30 @@ def _summary(summary: Summary | None) -> dict[str, Any] | None:
         for field in fields(summary)
         for value in (getattr(summary, field.name),)
     }
+
+
+def _bucket(bucket: Bucket) -> dict[str, Any]:
+    return {"low_s": _duration(bucket.low_s), "high_s": _duration(bucket.high_s), "count": bucket.count}
+
+
+def _tally(tally: TaskTally) -> dict[str, Any]:
+    return {**json_value(tally), "run_time": _summary(tally.run_time)}
+
+
+def _laid_out(value: Any, indent: str = "") -> str:
+    """Return `value` as text that is read from top to bottom: what fits into a line, or is one row, has one."""
+    line = _encode(value)
+    inner = indent + "  "
+    if not isinstance(value, (dict, list)) or (indent and len(inner) + len(line) <= _WIDTH):
+        return line
+    if isinstance(value, list):
+        if not any(isinstance(item, (dict, list)) for item in value):
+            return line
+        items = [_laid_out(item, inner) for item in value]
+    else:
+        items = [f"{_encode(key)}: {_laid_out(item, inner)}" for key, item in value.items()]
+    opening, closing = "[]" if isinstance(value, list) else "{}"
+    return f"{opening}\n{inner}" + f",\n{inner}".join(items) + f"\n{indent}{closing}"
 
 
 def _duration(value: float | None) -> Any:

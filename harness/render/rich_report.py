@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness.model import LedgerCounts, Outcome, Report, State, Summary
-from harness.render.style import Style
+from harness.render.gantt import gantt
+from harness.render.style import WIDTH, Style
 from harness.render.verdict import MANY, check_text, verdict
 from harness.render.visible import message, state_text, utc_text, visible
 from harness.stats import percentile
@@ -41,6 +42,8 @@ def rich_report(report: Report, results_path: Path | str | None, style: Style) -
     ]
     if metrics := list(_metrics(report)):
         lines += [*_section("PERFORMANCE METRICS", style), *metrics, ""]
+    if timeline := gantt(report, style, WIDTH):
+        lines += [*_section("TIMELINE", style), *timeline.splitlines(), ""]
     lines += [*_section("CHECKS", style), *_checks(report, style), "", style.thick_rule]
     if results_path is not None:
         lines.append(f"{style.page} Results saved to: {visible(str(results_path), 1000)}")
@@ -180,6 +183,9 @@ def _checks(report: Report, style: Style) -> Iterator[str]:
     for check in sorted(report.checks, key=lambda check: check.passed):
         word, color = ("PASS", style.good) if check.passed else ("FAIL", style.bad)
         yield f"{style.tint(color, word)}  {check_text(check)}"
+    for limit in sorted(report.thresholds, key=lambda limit: limit.passed):
+        word, color = ("PASS", style.good) if limit.passed else ("CROSSED", style.bad)
+        yield f"{style.tint(color, word)}  {check_text(limit)}"
     yield f"Ledger: {ledger_text(report.ledger)}"
     evidence = {outcome.queue_evidence for outcome in report.outcomes} - {None, "consumer"}
     if evidence:

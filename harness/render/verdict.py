@@ -25,7 +25,7 @@ def failure(report: Report, style: Style) -> str:
     if report.exit_code is ExitCode.OK:
         return ""
     lines = [style.tint(style.bad, f"{style.failed} {_headline(report)}")]
-    lines += [f"   {style.bullet} {check_text(check)}" for check in report.failed_checks]
+    lines += [f"   {style.bullet} {check_text(check)}" for check in (*report.failed_checks, *report.crossed)]
     return "\n".join(lines) + "\n"
 
 

@@ -24,6 +24,7 @@ def test_the_project_s_own_file_begins_with_the_basic_scenario() -> None:
             TaskSpec(task="task_b", count=1, kwargs={"work_s": 0.7}),
         ),
         timeout_s=30.0,
+        tags=("quick",),
     )
 
 

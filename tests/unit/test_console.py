@@ -78,7 +78,7 @@ CHECKS = (
 PASSED = Report(
     run_id="r1",
     scenario=SCENARIO,
-    started_at=AT,
+    started_at=AT + 2.041,
     broker="pyamqp://guest@localhost//",
     embedded=False,
     roster=ROSTER,
@@ -181,6 +181,15 @@ Slowest Task: 0.702s
 Success Rate: 100.0%
 
 ────────────────────────────────────────────────────────────
+TIMELINE
+────────────────────────────────────────────────────────────
+worker-a@12514a296d7c (queue_a)
+  task_a ····██████████████████████████               506 ms
+worker-b@266b12387dae (queue_b)
+  task_b ····████████████████████████████████████     702 ms
+         0         0.2 s     0.4 s     0.6 s
+
+────────────────────────────────────────────────────────────
 CHECKS
 ────────────────────────────────────────────────────────────
 PASS  every task succeeded: 2 of 2
@@ -206,7 +215,7 @@ def _central_europe(monkeypatch):
 def rich(report, style=PLAIN, events=EVENTS, path="dispatch_results_20250917_212856.json"):
     return "".join(
         (
-            console.rich_banner(report.started_at, report.broker, style, embedded=report.embedded),
+            console.rich_banner(AT, report.broker, style, embedded=report.embedded),
             console.rich_connected(report.roster, style),
             console.rich_dispatching(style),
             *(console.rich_event(event, style) for event in events),
@@ -304,6 +313,15 @@ DETAILED RESULTS
 PERFORMANCE METRICS
 ────────────────────────────────────────────────────────────
 Success Rate: 50.0%
+
+────────────────────────────────────────────────────────────
+TIMELINE
+────────────────────────────────────────────────────────────
+worker-a@12514a296d7c (queue_a)
+  task_a █                                            506 ms
+on no node
+  task_b ░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░ unfinished
+         0            10 s          20 s         30 s
 
 ────────────────────────────────────────────────────────────
 CHECKS

@@ -9,20 +9,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.model import (
+    Activity,
+    Bounds,
+    Bucket,
     Check,
+    DeadLetter,
+    DeadLetters,
     LedgerCounts,
+    Match,
     Metrics,
     Node,
     Outcome,
     Report,
     Roster,
+    RunExpectation,
     Scenario,
     State,
     Summary,
+    TaskExpectation,
     TaskSpec,
+    TaskTally,
+    Threshold,
     WorkerSpec,
 )
-from harness.render.results_json import document, json_value, outcome_line, outcome_record, pieces
+from harness.render.results_json import asked, document, json_value, outcome_line, outcome_record, pieces
 
 OUTCOME = Outcome(
     task_id="id-1",
@@ -31,6 +41,7 @@ OUTCOME = Outcome(
     declared_queue="queue_a",
     state=State.SUCCEEDED,
     published_at=1758137336.0,
+    intended_at=1758137335.875,
     confirmed_at=1758137336.01,
     replied_at=1758137336.75,
     started_at=1758137336.125,
@@ -41,6 +52,7 @@ OUTCOME = Outcome(
     attempts=1,
     result={"message": "Hello from Task A"},
 )
+SUMMARY = Summary(count=1, mean_s=0.5, min_s=0.5, p50_s=0.5, p95_s=0.5, p99_s=0.5, max_s=0.5)
 REPORT = Report(
     run_id="r1",
     scenario=Scenario(
@@ -63,7 +75,32 @@ REPORT = Report(
     metrics=Metrics(
         wall_s=0.75,
         sequential_s=0.5,
-        run_time=Summary(count=1, mean_s=0.5, min_s=0.5, p50_s=0.5, p95_s=0.5, p99_s=0.5, max_s=0.5),
+        run_time=SUMMARY,
+        distributions={
+            "run_time": (
+                Bucket(low_s=0.5, high_s=0.5, count=1),
+                Bucket(low_s=0.5, high_s=0.6, count=0),
+            )
+        },
+        tallies=(
+            TaskTally(
+                task="task_a",
+                count=1,
+                succeeded=1,
+                failed=0,
+                retries=0,
+                nodes=("worker-a@12514a296d7c",),
+                run_time=SUMMARY,
+            ),
+        ),
+        activity=(Activity(node="worker-a@12514a296d7c", queue="queue_a", tasks=1, busy=(0.5, 1.0)),),
+        slice_s=0.32,
+    ),
+    thresholds=(Check(name="wall<1s", passed=True, evidence="0.75 s"),),
+    dead_letters=(
+        DeadLetter(
+            task_id="id-2", task="task_a", queue="queue_a.dead", reason="rejected", came_from="queue_a", times=1
+        ),
     ),
     checks=(Check(name="every task succeeded", passed=True, evidence="1 of 1"),),
     notes=("a note",),
@@ -77,8 +114,10 @@ RECORD = {
     "declared_queue": "queue_a",
     "state": "succeeded",
     "published_at": 1758137336.0,
+    "intended_at": 1758137335.875,
     "confirmed_at": 1758137336.01,
     "replied_at": 1758137336.75,
+    "first_started_at": None,
     "started_at": 1758137336.125,
     "finished_at": 1758137336.625,
     "node": "worker-a@12514a296d7c",
@@ -95,6 +134,7 @@ RECORD = {
     "run_time_s": 0.5,
     "queue_wait_s": 0.125,
     "round_trip_s": 0.75,
+    "lag_s": 0.125,
     "finished_at_utc": "2025-09-17T19:28:56.625000+00:00",
 }
 
@@ -157,6 +197,17 @@ def test_the_document_says_everything_once_with_units_in_its_keys():
             "balanced": True,
         },
         "checks": [{"name": "every task succeeded", "passed": True, "evidence": "1 of 1"}],
+        "thresholds": [{"name": "wall<1s", "passed": True, "evidence": "0.75 s"}],
+        "dead_letters": [
+            {
+                "task_id": "id-2",
+                "task": "task_a",
+                "queue": "queue_a.dead",
+                "reason": "rejected",
+                "came_from": "queue_a",
+                "times": 1,
+            }
+        ],
         "metrics": {
             "wall_s": 0.75,
             "sequential_s": 0.5,
@@ -165,7 +216,22 @@ def test_the_document_says_everything_once_with_units_in_its_keys():
             "run_time": summary,
             "queue_wait": None,
             "round_trip": None,
+            "lag": None,
             "negative_waits": 0,
+            "distributions": {"run_time": [{"low_s": 0.5, "high_s": 0.5, "count": 1}]},
+            "tallies": [
+                {
+                    "task": "task_a",
+                    "count": 1,
+                    "succeeded": 1,
+                    "failed": 0,
+                    "retries": 0,
+                    "nodes": ["worker-a@12514a296d7c"],
+                    "run_time": summary,
+                }
+            ],
+            "activity": [{"node": "worker-a@12514a296d7c", "queue": "queue_a", "tasks": 1, "busy": [0.5, 1.0]}],
+            "slice_s": 0.32,
         },
         "roster": {
             "nodes": [{"name": "worker-a@12514a296d7c", "service": "worker-a", "queues": ["queue_a"]}],
@@ -268,3 +334,67 @@ def test_times_that_are_no_numbers_become_text_and_never_nan():
     outcome = replace(OUTCOME, finished_at=math.nan, started_at=math.inf)
     found = strict(outcome_line(outcome))
     assert (found["finished_at"], found["run_time_s"], found["finished_at_utc"]) == ("nan", "nan", "nan")
+
+
+def test_what_was_asked_says_its_units_and_leaves_defaults_out():
+    scenario = replace(
+        REPORT.scenario,
+        tasks=(
+            TaskSpec(
+                task="task_a",
+                count=3,
+                rate=50.0,
+                expect=TaskExpectation(
+                    state=State.FAILED,
+                    result=Match(equals=None, contains={"a": 1}),
+                    run_time=Bounds(high=2.0),
+                    backoff=(Bounds(low=0.5, high=1.5), Bounds()),
+                ),
+            ),
+        ),
+        expect=RunExpectation(
+            wall_time=Bounds(high=5.0),
+            ledger={"failed": Bounds(low=3, high=3)},
+            dead_letters=(DeadLetters(queue="queue_a.dead", count=Bounds(low=1)),),
+            thresholds=(
+                Threshold(metric="round_trip", aggregate="p", rank=95.0, operator="<", limit=0.5, text="p(95)<500ms"),
+            ),
+        ),
+    )
+    assert asked(scenario) == {
+        "name": "basic",
+        "description": "Basic test",
+        "workers": [{"service": "worker-a", "queue": "queue_a", "replicas": 1}],
+        "tasks": [
+            {
+                "task": "task_a",
+                "count": 3,
+                "args": [],
+                "kwargs": {},
+                "rate_per_s": 50.0,
+                "expect": {
+                    "state": "failed",
+                    "result": {"equals": None, "contains": {"a": 1}},
+                    "backoff_s": [{"low": 0.5, "high": 1.5}, {}],
+                    "run_time_s": {"high": 2.0},
+                },
+            }
+        ],
+        "timeout_s": 30.0,
+        "expect": {
+            "wall_time_s": {"high": 5.0},
+            "ledger": {"failed": {"low": 3, "high": 3}},
+            "dead_letters": [{"queue": "queue_a.dead", "count": {"low": 1}}],
+            "thresholds": [{"metric": "round_trip", "text": "p(95)<500ms"}],
+        },
+        "task_count": 3,
+    }
+
+
+def test_the_text_is_laid_out_for_readers_who_scroll():
+    lines = "".join(pieces(REPORT)).splitlines()
+    assert (
+        '    {"name": "every task succeeded", "passed": true, "evidence": "1 of 1"}' not in lines
+    )  # it fits one level up
+    assert '  "checks": [{"name": "every task succeeded", "passed": true, "evidence": "1 of 1"}],' in lines
+    assert len(lines) < 90
