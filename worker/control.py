@@ -1,0 +1,34 @@
+"""Remote commands beyond Celery's own: lose the broker connection, and say how often that happened."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from celery.worker.control import control_command, inspect_command
+
+#: How long the answer has to leave before the connection goes, in seconds.
+ANSWER_S = 0.2
+
+
+@control_command()
+def drop_connection(state: Any, **_: Any) -> dict[str, int]:
+    """Lose this node's broker connection; Celery makes a new one. Answers with how often it was made before."""
+    state.consumer.timer.call_after(ANSWER_S, _drop, (state.consumer,))
+    return _made(state)
+
+
+@inspect_command()
+def connections_made(state: Any, **_: Any) -> dict[str, int]:
+    """Say how often this node has made its broker connection since it started."""
+    return _made(state)
+
+
+def _made(state: Any) -> dict[str, int]:
+    return {"connections": state.consumer.restart_count + 1}
+
+
+def _drop(consumer: Any) -> None:
+    """End the socket as a network that fails does: the event loop finds it closed."""
+    transport = consumer.connection.connection.transport
+    transport.sock.shutdown(socket.SHUT_RDWR)
