@@ -12,7 +12,7 @@ from kombu import Queue
 
 # All of worker/ is imported here and now: the celery command takes the working directory off sys.path
 # once the app is loaded, so a module that Celery only knows by name could not be imported later.
-from worker import logs, publishing, settings
+from worker import control, logs, publishing, settings
 from worker.evidence import evidence
 from worker.topology import task_queue
 
@@ -35,7 +35,7 @@ RETRY_POLICY: dict[str, Any] = {
     "max_retries": 3,
     "retry_backoff": 1,  # seconds: 1, 2, 4
     "retry_backoff_max": 8,
-    "retry_jitter": True,  # each wait is drawn from 0 to its backoff, in whole seconds
+    "retry_jitter": True,  # each wait is drawn up to its backoff, in whole seconds, and is at least 1
     "default_retry_delay": 1,  # after a pool process died; Celery's default is three minutes
 }
 
@@ -88,4 +88,4 @@ def task_b(self: Task, work_s: float = 0.7, fail_times: int = 0) -> dict[str, An
     return work(self, "Hello from Task B", work_s, fail_times)
 
 
-__all__ = ["BROKER_URL", "ROUTES", "app", "logs"]
+__all__ = ["BROKER_URL", "ROUTES", "app", "control", "logs"]

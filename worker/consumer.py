@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from types import SimpleNamespace
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from celery.app.task import Context
 from celery.worker.consumer import Consumer
 from vine import promise
 
+from worker.envelope import unseal
 from worker.evidence import CONSUMED_QUEUE
-from worker.guard import Guard, WrongQueue
+from worker.guard import Guard
+from worker.logs import about
 
 logger = logging.getLogger(__name__)
 
@@ -36,31 +38,40 @@ class TrustedConsumer(Consumer):
         handle = super().create_task_handler(promise)
 
         def on_task_received(message: Any) -> None:
+            queue = self._queue_of(message)
+            if queue is not None:
+                message.headers[CONSUMED_QUEUE] = queue
             try:
-                if self._admits(message):
-                    handle(message)
+                said = unseal(message)
+                if queue is not None:
+                    said[CONSUMED_QUEUE] = queue
+                with about(said, self.hostname):
+                    if self._admits(message, said, queue):
+                        handle(message)
             except (*self.connection_errors, *self.channel_errors):
                 raise  # the connection's trouble, not the message's: Celery reconnects
             except Exception as exc:
-                self._reject(message, "malformed message", exc)
+                with about(message.headers, self.hostname):
+                    self._reject(message, "malformed message", exc)
 
         return on_task_received
 
-    def _admits(self, message: Any) -> bool:
-        """Note on the message whose consumer received it, and reject it where the guard refuses it."""
-        queue = self._queue_of(message)
-        if queue is None:
-            return True  # a virtual transport names no consumer: there is nothing to compare with
-        headers = message.headers
-        headers[CONSUMED_QUEUE] = queue
-        task = headers.get("task") or message.payload["task"]  # the second is protocol 1
-        if task not in self.app.tasks:
-            return True  # Celery's own answer: a NotRegistered result and a reject
-        reason = self._guard.refusal(task, queue)
-        if reason is None:
+    def _admits(self, message: Any, said: Mapping[str, Any], queue: str | None) -> bool:
+        """Return whether the task may run here; where not, reject the message and tell whoever waits for the result."""
+        refusal = self._guard.refusal(said["task"], queue)
+        if refusal is None:
             return True
-        self._reject(message, "wrong queue", WrongQueue(reason))
-        self._report_refusal(message, WrongQueue(reason))
+        self._reject(message, "task refused", refusal)
+        request = Context(
+            {
+                **said,
+                "reply_to": message.properties.get("reply_to"),
+                "correlation_id": message.properties.get("correlation_id"),
+                "hostname": self.hostname,
+                "delivery_info": message.delivery_info,
+            }
+        )
+        self.app.backend.mark_as_failure(said["id"], refusal, request=request)
         return False
 
     def _queue_of(self, message: Any) -> str | None:
@@ -71,33 +82,7 @@ class TrustedConsumer(Consumer):
                 return str(queue)
         return None
 
-    def _report_refusal(self, message: Any, exc: WrongQueue) -> None:
-        """Tell whoever waits for the result, as Celery does for an unregistered task."""
-        headers, properties = message.headers, message.properties
-        request = SimpleNamespace(
-            reply_to=properties.get("reply_to"),
-            correlation_id=properties.get("correlation_id"),
-            hostname=self.hostname,
-            retries=headers.get("retries") or 0,
-            delivery_info=message.delivery_info,
-            consumed_queue=headers[CONSUMED_QUEUE],
-            errbacks=None,
-            chord=None,
-            root_id=headers.get("root_id"),
-        )
-        self.app.backend.mark_as_failure(headers["id"], exc, request=request)
-
     def _reject(self, message: Any, what: str, exc: Exception) -> None:
-        headers = message.headers if isinstance(message.headers, dict) else {}
-        logger.error(
-            what + ", rejected to the dead letters",
-            extra={
-                "task_id": headers.get("id"),
-                "task": headers.get("task"),
-                "queue": headers.get(CONSUMED_QUEUE),
-                "node": self.hostname,
-                "reason": f"{type(exc).__name__}: {exc}",
-            },
-        )
+        logger.error(what + ", rejected to the dead letters", extra={"reason": f"{type(exc).__name__}: {exc}"})
         if not message.acknowledged:
             message.reject_log_error(logger, self.connection_errors)

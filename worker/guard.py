@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from celery import Celery
-from celery.exceptions import QueueNotFound
+from celery.exceptions import NotRegistered, QueueNotFound
 
 
 class WrongQueue(Exception):
@@ -26,11 +26,18 @@ class Guard:
                 self._own[task] = None
         return self._own[task]
 
-    def refusal(self, task: str, queue: str) -> str | None:
-        """Return why `task` may not run from `queue`, or None where it may."""
+    def refusal(self, task: str, queue: str | None) -> Exception | None:
+        """Return why `task` may not run from `queue`, or None where it may.
+
+        Args:
+            queue: None where the transport does not tell; then only an unregistered task is refused.
+        """
+        if task not in self._app.tasks:
+            unknown: Exception = NotRegistered(task)
+            return unknown
         own = self.own_queue(task)
-        if own == queue:
+        if queue is None or own == queue:
             return None
         if own is None:
-            return f"{task} is routed to no queue, and arrived on {queue}"
-        return f"{task} belongs to {own}, and arrived on {queue}"
+            return WrongQueue(f"{task} is routed to no queue, and arrived on {queue}")
+        return WrongQueue(f"{task} belongs to {own}, and arrived on {queue}")

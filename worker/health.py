@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
 
 from celery import bootsteps
+
+logger = logging.getLogger(__name__)
 
 #: How often the file is touched, in seconds. The container's health check allows several of these.
 INTERVAL_S = 2.0
@@ -32,7 +35,10 @@ class HealthFile(bootsteps.StartStopStep):
     def start(self, c: Any) -> None:
         def touch() -> None:
             if c.connection and c.task_consumer:
-                self._path.touch()
+                try:
+                    self._path.touch()
+                except OSError as exc:  # Celery would take it for the connection's, and reconnect for ever
+                    logger.error("health file not written", extra={"reason": str(exc)})
 
         touch()
         self._timer = c.timer.call_repeatedly(INTERVAL_S, touch)

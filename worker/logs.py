@@ -4,16 +4,45 @@ from __future__ import annotations
 
 import logging
 import logging.config
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from celery._state import get_current_task
-from celery.signals import setup_logging
+from celery.signals import celeryd_init, setup_logging
 
-from worker.evidence import evidence
+from worker.evidence import CONSUMED_QUEUE, evidence
+
+_about: ContextVar[dict[str, Any]] = ContextVar("about")
+
+
+@contextmanager
+def about(said: Mapping[str, Any], node: str) -> Iterator[None]:
+    """Put the ids of a task on what is logged meanwhile: for the main process, in which no task runs.
+
+    Args:
+        said: What the message says, by Celery's names (`id`, `task`, `retries`); of any type, so far.
+        node: The node that received it.
+    """
+    retries = said.get("retries")
+    fields = {
+        "task_id": said.get("id"),
+        "task": said.get("task"),
+        "queue": said.get(CONSUMED_QUEUE),
+        "node": node,
+        "attempt": retries + 1 if isinstance(retries, int) else None,
+        "run_id": said.get("run_id"),
+    }
+    token = _about.set(fields)
+    try:
+        yield
+    finally:
+        _about.reset(token)
 
 
 class TaskFields(logging.Filter):
-    """Adds task_id, task, queue, node, attempt and run_id to what is logged while a task runs."""
+    """Adds task_id, task, queue, node, attempt and run_id to what is logged of a task."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         task = get_current_task()
@@ -27,9 +56,8 @@ class TaskFields(logging.Filter):
                 "attempt": seen["attempt"],
                 "run_id": getattr(task.request, "run_id", None),
             }
-        else:  # the main process: Celery hands what it knows of the task in `data`
-            data = getattr(record, "data", None)
-            fields = {"task_id": data.get("id"), "task": data.get("name")} if isinstance(data, dict) else {}
+        else:
+            fields = _about.get({})
         for name, value in fields.items():
             if value is not None and not hasattr(record, name):
                 setattr(record, name, value)
@@ -38,7 +66,8 @@ class TaskFields(logging.Filter):
 
 
 def configure_logging(level: int | str = "INFO") -> None:
-    """Send every log record to stderr, one JSON object a line."""
+    """Send every log record and every warning to stderr, one JSON object a line."""
+    logging.captureWarnings(True)
     logging.config.dictConfig(
         {
             "version": 1,
@@ -53,8 +82,16 @@ def configure_logging(level: int | str = "INFO") -> None:
             },
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "filters": ["task"]}},
             "root": {"level": level, "handlers": ["stderr"]},
+            # billiard's, which tells of pool processes that died; it never propagates
+            "loggers": {"multiprocessing": {"level": "WARNING", "handlers": ["stderr"], "propagate": False}},
         }
     )
+
+
+@celeryd_init.connect
+def _configure_early(options: Mapping[str, Any], **_: object) -> None:
+    """Be there before Celery's first warning, which comes before it sets up its logging."""
+    configure_logging(options.get("loglevel") or "INFO")
 
 
 @setup_logging.connect

@@ -12,7 +12,6 @@ from amqp.exceptions import MessageNacked
 from celery import Celery, states
 from celery._state import get_current_task
 from celery.backends.rpc import RPCBackend
-from celery.signals import worker_init
 from kombu import Producer
 
 from worker.evidence import evidence
@@ -25,14 +24,6 @@ PUBLISH_TIMEOUT_S = 5.0
 #: The wait between two tries while the broker is away grows to this, in seconds.
 MAX_BACKOFF_S = 2.0
 
-_in_worker = False
-
-
-@worker_init.connect
-def _note_worker(**_: object) -> None:
-    global _in_worker
-    _in_worker = True  # the pool's children inherit it
-
 
 class ConfirmedRPC(RPCBackend):
     """Celery's `rpc://`, with results that are not lost and a worker that is never wedged by one.
@@ -42,18 +33,15 @@ class ConfirmedRPC(RPCBackend):
       out, since the task is acknowledged only after this returns. Where the reply queue is gone nobody
       waits: one more try, then `results.dead`;
     - a final state from the worker's main process (a task that timed out, was revoked or whose process died): the same,
-      tried once, because waiting here would stop the consumer;
+      without waiting, because that would stop the consumer;
     - STARTED and RETRY: one publish, neither mandatory nor confirmed; losing one costs a line in a timeline.
+
+    A connection that was used before may have died unnoticed since, so what fails on one is tried on a new one.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._local = threading.local()  # a connection serves one thread of one process
-
-    def on_task_call(self, producer: Any, task_id: str) -> None:
-        """Declare the caller's reply queue; a worker that publishes a retry is no caller."""
-        if not _in_worker:
-            super().on_task_call(producer, task_id)
 
     def store_result(
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **kwargs: Any
@@ -78,10 +66,13 @@ class ConfirmedRPC(RPCBackend):
         return result
 
     def _publish_once(self, meta: dict[str, Any], reply_to: str, properties: dict[str, Any]) -> None:
+        used = self._has_link()
         try:
             self._link().publish(meta, reply_to, properties, mandatory=False)
         except self._outages as exc:
             self._disconnect()
+            if used:
+                return self._publish_once(meta, reply_to, properties)
             logger.warning("state not published", extra={"state": meta["status"], "reason": repr(exc)})
 
     def _publish_confirmed(
@@ -91,6 +82,7 @@ class ConfirmedRPC(RPCBackend):
         destination: str | None = next(destinations)
         backoff_s = 0.1
         while destination is not None:
+            used = self._has_link()
             try:
                 link = self._link()
                 link.publish(meta, destination, properties, mandatory=True)
@@ -100,6 +92,8 @@ class ConfirmedRPC(RPCBackend):
                 continue
             except self._outages as exc:
                 self._disconnect()
+                if used:
+                    continue
                 if not patient:
                     logger.error("result not published", extra={"state": meta["status"], "reason": repr(exc)})
                     return
@@ -113,16 +107,19 @@ class ConfirmedRPC(RPCBackend):
         connection = self.app.connection_for_write()
         return (*connection.connection_errors, *connection.channel_errors, MessageNacked, OSError)
 
+    def _has_link(self) -> bool:
+        return getattr(self._local, "pid", None) == os.getpid()
+
     def _link(self) -> _Link:
         """Return this thread's connection, made in this process: a forked one is the parent's."""
-        if getattr(self._local, "pid", None) != os.getpid():
+        if not self._has_link():
             self._local.link = _Link(self.app)
             self._local.pid = os.getpid()
         link: _Link = self._local.link
         return link
 
     def _disconnect(self) -> None:
-        if getattr(self._local, "pid", None) == os.getpid():
+        if self._has_link():
             self._local.link.abandon()
         self._local.pid = self._local.link = None
 

@@ -7,9 +7,11 @@ from typing import Any
 
 from celery import Celery
 
+from worker import embedded
 from worker.consumer import TrustedConsumer
 from worker.health import HealthFile
 from worker.results import ConfirmedRPC
+from worker.task import AccountedTask
 from worker.topology import Topology
 
 
@@ -67,8 +69,10 @@ def apply(app: Celery, broker_url: str) -> None:
     """
     app.conf.update(DURABLE, broker_url=broker_url)
     if broker_url.startswith("filesystem://"):
+        embedded.install()
         app.conf.update(broker_url="filesystem://localhost//", broker_transport_options=_filesystem(broker_url))
     app.steps["consumer"].update({Topology, HealthFile})
+    app.task_cls = AccountedTask
 
 
 def _filesystem(broker_url: str) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
+from amqp.exceptions import ChannelError
 from celery import bootsteps
 from celery.worker.consumer.connection import Connection
 from celery.worker.consumer.tasks import Tasks
@@ -30,6 +32,10 @@ RESULTS_DEAD = Queue(
 #: A message that came back this often without an acknowledgement is dead-lettered at the next failure:
 #: a limit of N gives N + 1 runs.
 DELIVERY_LIMIT = 5
+
+#: The wait after the broker refused a declaration, in seconds: nothing here can mend it, and Celery tries
+#: again at once.
+REFUSED_WAIT_S = 2.0
 
 
 def dead_name(queue: str) -> str:
@@ -86,8 +92,13 @@ class Topology(bootsteps.StartStopStep):
     def start(self, c: Any) -> None:
         if c.connection.transport.driver_type != "amqp":
             return  # kombu's virtual transports have neither quorum queues nor dead letters
-        with c.connection.channel() as channel:
-            declare(channel, list(c.app.amqp.queues.values()))
+        try:
+            with c.connection.channel() as channel:
+                declare(channel, list(c.app.amqp.queues.values()))
+        except ChannelError as exc:  # 406 where a queue exists with other arguments, 403 without permission
+            logger.error("topology refused by the broker", extra={"reason": str(exc)})
+            time.sleep(REFUSED_WAIT_S)
+            raise
         logger.info("topology declared", extra={"queues": sorted(c.app.amqp.queues)})
 
 
