@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from harness.fleet import Fleet
-    from harness.model import Config, Roster, Scenario
-    from harness.output import Console, ProgressLine, Terminal
-    from harness.presenter import Presenter
-    from harness.run import Run
+    from harness.measure import Measure
+    from harness.model import Config, Scenario
 
 ROOT = Path(__file__).resolve().parent
 VERSION = "1.0.0"
 DEFAULT_SCENARIO = "basic"
+#: What requirements.txt installs, by the names that are imported.
+PACKAGES = ("celery", "kombu", "amqp", "billiard", "vine", "yaml", "colorama", "pythonjsonlogger")
 #: How long workers may take to answer, in seconds, unless told otherwise.
 WAIT_WORKERS_S = 20.0
 
@@ -45,11 +45,23 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("scenarios", metavar="SCENARIO", nargs="*", help=f"what to run (default: {DEFAULT_SCENARIO})")
     parser.add_argument("--list", action="store_true", help="list the scenarios and exit")
     parser.add_argument("--all", action="store_true", help="run every scenario")
+    parser.add_argument("--tag", metavar="TAG", action="append", default=[], help="run the scenarios with this tag")
+    parser.add_argument("--validate", action="store_true", help="check test-config.yml and exit")
     parser.add_argument("--config", metavar="FILE", help="default: test-config.yml beside this command")
     parser.add_argument("--format", choices=("rich", "basic", "plain", "json"), default="rich")
     parser.add_argument("--color", choices=("auto", "always", "never"), default="auto")
     parser.add_argument("-q", "--quiet", action="store_true", help="print errors only; the exit code says the rest")
     parser.add_argument("-o", "--output", metavar="FILE", help="results file (default: dispatch_results_<time>.json)")
+    parser.add_argument("--junit", metavar="FILE", help="also write a JUnit report, for CI")
+    parser.add_argument("--html", metavar="FILE", help="also write an HTML report, one file")
+    parser.add_argument("--baseline", metavar="FILE", help="compare with the results file of an earlier run")
+    parser.add_argument(
+        "--fail-on",
+        metavar="RULE",
+        action="append",
+        default=[],
+        help="with --baseline: what may get how much worse, such as 'round_trip.p(95):10%%'",
+    )
     parser.add_argument("--wait-workers", metavar="20s", help="how long workers may take to answer")
     parser.add_argument("--timeout", metavar="30s", help="how long a run may take, instead of the scenario's own")
     where = parser.add_mutually_exclusive_group()
@@ -71,27 +83,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print_error(exc)
         return exc.exit_code
-    except KeyboardInterrupt:
-        print("interrupted; nothing was published", file=sys.stderr)
+    except KeyboardInterrupt as exc:
+        print("; ".join(["interrupted", *map(str, exc.args)]), file=sys.stderr)
         return ExitCode.INTERRUPTED
-    except ModuleNotFoundError as exc:
-        if (exc.name or "").partition(".")[0] not in (
-            "celery",
-            "kombu",
-            "amqp",
-            "yaml",
-            "colorama",
-            "pythonjsonlogger",
-        ):
-            raise
-        print(
-            f"error: this Python ({sys.executable}) lacks the package {exc.name}\n"
-            "  why: the project's packages are in its own environment, .venv\n"
-            "  try: make install; .venv/bin/python dispatch.py",
-            file=sys.stderr,
-        )
-        return ExitCode.USAGE
-    except Exception:
+    except Exception as exc:
+        if isinstance(exc, ModuleNotFoundError) and (exc.name or "").partition(".")[0] in PACKAGES:
+            print(
+                f"error: this Python ({sys.executable}) lacks the package {exc.name}\n"
+                "  why: the project's packages are in its own environment, .venv\n"
+                "  try: make install; .venv/bin/python dispatch.py",
+                file=sys.stderr,
+            )
+            return ExitCode.USAGE
         import logging
 
         logging.getLogger(__name__).exception("unexpected error; this is a bug")
@@ -102,8 +105,10 @@ def command(args: argparse.Namespace) -> int:
     from harness.config import duration_s, load_config
     from harness.output import Console, ProgressLine, Terminal, configure_logging
     from harness.presenter import FORMATS
+    from harness.report_files import ReportFiles
     from harness.settings import load_env
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: workers started here are not left behind
     configure_logging()
     load_env(ROOT / ".env")
     config = load_config(args.config or _beside("test-config.yml"), os.environ)
@@ -111,9 +116,13 @@ def command(args: argparse.Namespace) -> int:
     notes = Terminal.detect(args.color, sys.stderr, os.environ)
     progress = ProgressLine(None if args.quiet else sys.stderr, clock=time.monotonic, live=notes.live)
     console = Console(sys.stdout, sys.stderr, quiet=args.quiet, progress=progress)
+    if args.validate:
+        console.write(f"{config.path}: valid, {len(config.scenarios)} scenarios\n")
+        return ExitCode.OK
     if args.list:
         for scenario in config.scenarios:
-            console.write(f"{scenario.name:<20} {scenario.description}\n", always=True)
+            tags = f"  [{', '.join(scenario.tags)}]" if scenario.tags else ""
+            console.write(f"{scenario.name:<24} {scenario.description}{tags}\n", always=True)
         return ExitCode.OK
     chosen = _choose(config, args)
     if args.timeout:
@@ -121,93 +130,24 @@ def command(args: argparse.Namespace) -> int:
     wait_s = config.settings.wait_workers_s or WAIT_WORKERS_S
     if args.wait_workers:
         wait_s = _flag("--wait-workers", args.wait_workers, duration_s)
+    measure = _measure(args, chosen)
+    reports = ReportFiles(args.junit, args.html, os.environ)
     if not os.environ.get("BROKER_URL") and config.settings.broker_url:
         os.environ["BROKER_URL"] = config.settings.broker_url
-    presenter: Presenter = FORMATS[args.format](console, terminal.style)
-    stage = Stage(config, wait_s, args.output, presenter, console, progress, notes)
-    codes = []
     with deployment(args, chosen) as (app, fleet):
-        for scenario in chosen:
-            codes.append(stage.play(app, fleet, scenario))
-            if codes[-1] == ExitCode.INTERRUPTED:
-                break
-    return max(codes)
+        from harness.stage import Outputs, Stage
 
-
-class Stage:
-    """Runs scenarios one after the other on one deployment, and shows them."""
-
-    def __init__(
-        self,
-        config: Config,
-        wait_s: float,
-        output: str | None,
-        presenter: Presenter,
-        console: Console,
-        progress: ProgressLine,
-        notes: Terminal,
-    ) -> None:
-        self._config = config
-        self._wait_s = wait_s
-        self._output = output
-        self._presenter = presenter
-        self._console = console
-        self._progress = progress
-        self._notes = notes
-
-    def play(self, app: Celery, fleet: Fleet, scenario: Scenario) -> int:
-        """Check the deployment, run `scenario`, show and save it; returns its exit code."""
-        from harness import broker
-        from harness.output import ResultsFile
-        from harness.run import Run
-
-        started_at = time.time()
-        for spec in scenario.tasks:
-            broker.declared_queue(app, spec.task)
-        results = ResultsFile.reserve(self._output, started_at, self._config.settings.results_dir or ".")
-        try:
-            self._presenter.begun(
-                scenario, started_at, broker.public_url(os.environ["BROKER_URL"]), broker.is_embedded(app)
-            )
-            roster = self._ready(app, fleet, scenario)
-            self._presenter.connected(roster)
-            run = Run(
-                app,
-                scenario,
-                roster,
-                results,
-                journals=ROOT / ".runs",
-                on_event=self._presenter.event,
-                on_tick=self._tick,
-                on_note=self._console.note,
-            )
-            self._presenter.dispatching(scenario)
-            with interrupts(run):
-                report = run.execute()
-        except BaseException:
-            results.discard()
-            raise
-        self._presenter.finished(report, results.finish(report))
-        return report.exit_code
-
-    def _ready(self, app: Celery, fleet: Fleet, scenario: Scenario) -> Roster:
-        from harness import broker
-
-        return broker.wait_for_workers(
-            app, scenario.workers, self._wait_s, on_wait=self._console.note, explain=fleet.explain
+        outputs = Outputs(
+            console=console,
+            presenter=FORMATS[args.format](console, terminal.style),
+            progress=progress,
+            notes=notes,
+            results=args.output,
+            results_dir=config.settings.results_dir or ".",
+            journals=ROOT / ".runs",
+            reports=reports,
         )
-
-    def _tick(self, run: Run) -> None:
-        from harness.render.console import progress_text
-        from harness.render.verdict import MANY
-
-        total = sum(spec.count for spec in run.scenario.tasks)
-        if total <= MANY or not self._progress.due:
-            return
-        done = run.ledger.attempted - len(run.ledger.in_flight)
-        elapsed_s = run.courier.now() - run.courier.started_at
-        style = self._notes.style
-        self._progress.show(progress_text(done, total, run.failed, elapsed_s, style, self._notes.width - 1))
+        return Stage(app, fleet, wait_s, outputs, measure).play(chosen)
 
 
 @contextmanager
@@ -219,28 +159,24 @@ def deployment(args: argparse.Namespace, scenarios: Sequence[Scenario]) -> Itera
         if args.embedded:
             os.environ["BROKER_URL"] = f"filesystem://{directory}"
         import celery_app
+        from harness import broker
 
+        broker.check_url(celery_app.BROKER_URL)
         os.environ["BROKER_URL"] = celery_app.BROKER_URL
         if not (args.local or args.embedded):
             yield celery_app.app, ComposeFleet(ROOT)
             return
         workers = {worker.service: worker for scenario in scenarios for worker in scenario.workers}
         fleet = LocalFleet(ROOT, tuple(workers.values()), celery_app.BROKER_URL, abrupt=args.embedded)
+        at_once = False
         try:
             fleet.start()
             yield celery_app.app, fleet
+        except KeyboardInterrupt:
+            at_once = True  # nothing runs that anybody waits for
+            raise
         finally:
-            fleet.stop()
-
-
-@contextmanager
-def interrupts(run: Run) -> Iterator[None]:
-    """Let Ctrl-C wind `run` up instead of ending this process."""
-    before = signal.signal(signal.SIGINT, lambda *_: run.interrupt())
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+            fleet.stop(at_once=at_once)
 
 
 def _beside(name: str) -> Path:
@@ -249,24 +185,78 @@ def _beside(name: str) -> Path:
 
 
 def _choose(config: Config, args: argparse.Namespace) -> list[Scenario]:
-    """Return the scenarios to run, in the order asked for."""
-    from difflib import get_close_matches
+    """Return the scenarios to run, in the order asked for.
+
+    Raises:
+        UsageError: One is not there, or cannot be run in the way asked for.
+    """
+    from harness.spelling import hint
 
     known = {scenario.name: scenario for scenario in config.scenarios}
-    if args.all and args.scenarios:
-        raise UsageError("--all runs every scenario: name none, or leave it out")
-    names = list(known) if args.all else args.scenarios or [DEFAULT_SCENARIO]
-    for name in names:
+    if args.all and (args.scenarios or args.tag):
+        raise UsageError("--all runs every scenario: name none and no tag, or leave it out")
+    for name in args.scenarios:
         if name not in known:
-            close = get_close_matches(name, known, n=1)
             raise UsageError(
-                f"no scenario {name!r} in {config.path}",
+                f"no scenario {name!r} in {config.path}{hint(name, known)}",
                 why=f"it has: {', '.join(known)}",
-                fix=f"dispatch.py {close[0]}" if close else "dispatch.py --list",
+                fix="dispatch.py --list",
             )
-    if args.output and len(names) > 1:
+    names = list(known) if args.all else list(dict.fromkeys(args.scenarios))
+    for tag in args.tag:
+        tagged = [scenario.name for scenario in config.scenarios if tag in scenario.tags]
+        if not tagged:
+            tags = sorted({tag for scenario in config.scenarios for tag in scenario.tags})
+            raise UsageError(f"no scenario has the tag {tag!r}{hint(tag, tags)}", why=f"there are: {', '.join(tags)}")
+        names += [name for name in tagged if name not in names]
+    chosen = [known[name] for name in names or [DEFAULT_SCENARIO] if name in known]
+    if not chosen:
+        raise UsageError(f"no scenario {DEFAULT_SCENARIO!r} in {config.path}", fix="name one: dispatch.py --list")
+    if args.output and len(chosen) > 1:
         raise UsageError("-o names one file, and each scenario writes its own", fix="leave -o out")
-    return [known[name] for name in names]
+    if args.embedded:
+        _refuse_embedded(chosen)
+    return chosen
+
+
+def _refuse_embedded(chosen: Sequence[Scenario]) -> None:
+    """Refuse what the embedded broker cannot show: it has no dead letters and no connections to lose."""
+    beyond = [
+        scenario.name
+        for scenario in chosen
+        if scenario.reconnect or scenario.expect.dead_letters or any(spec.queue for spec in scenario.tasks)
+    ]
+    if beyond:
+        raise UsageError(
+            f"{', '.join(beyond)}: not in embedded mode",
+            why="the embedded broker has neither dead letters nor connections that could be lost",
+            fix="./setup.sh, or BROKER_URL=amqp://... with --local",
+        )
+
+
+def _measure(args: argparse.Namespace, chosen: Sequence[Scenario]) -> Measure | None:
+    """Return what the run is compared with, if anything.
+
+    Raises:
+        UsageError: The baseline cannot be used, or says nothing about this run.
+    """
+    if not args.baseline and not args.fail_on:
+        return None
+    if not args.baseline or not args.fail_on:
+        raise UsageError(
+            "--baseline and --fail-on go together",
+            fix="--baseline OLD.json --fail-on 'round_trip.p(95):10%'",
+        )
+    if len(chosen) > 1:
+        raise UsageError("a baseline is the run of one scenario", fix="name one scenario")
+    from harness.baseline import load_baseline
+    from harness.baseline_rules import parse_rule
+    from harness.comparable import refuse_other
+    from harness.measure import Measure
+
+    measure = Measure(baseline=load_baseline(args.baseline), rules=tuple(map(parse_rule, args.fail_on)))
+    refuse_other(chosen[0], measure.baseline, measure.rules, embedded=args.embedded)
+    return measure
 
 
 def _flag(flag: str, value: str, parse: Any) -> float:

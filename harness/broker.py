@@ -2,60 +2,71 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from amqp.exceptions import AccessRefused, AMQPError, ChannelError, NotAllowed, NotFound, PreconditionFailed
 from celery import Celery
-from celery.exceptions import QueueNotFound
 from kombu import Connection
 from kombu.exceptions import OperationalError
 
-from harness.errors import ConfigError, HarnessError, UnavailableError
+from harness.app_facts import declared_queue
+from harness.errors import HarnessError, UnavailableError, UsageError
 from harness.ledger import Entry
 from harness.model import Node, Roster, State, WorkerSpec
 
 #: How long a connection may take to come up, in seconds.
 CONNECT_TIMEOUT_S = 4.0
+#: How long a broker that is connected may be silent where it owes an answer, in seconds.
+SILENCE_S = 5.0
 #: How long nodes have to answer a question, in seconds. Waited out only where an answer is missing.
 ANSWER_TIMEOUT_S = 1.0
 #: The pause between two looks while workers are missing, in seconds.
 LOOK_INTERVAL_S = 0.25
 
+#: What a broker URL may begin with: RabbitMQ's own, and the embedded one's.
+_SCHEMES = frozenset({"amqp", "amqps", "pyamqp", "filesystem"})
+_ONE_OF_SEVERAL = re.compile(r";(?=[a-z]+://)")
+#: From the user's colon to the last @: also where a password holds what it should not.
+_PASSWORD = re.compile(r"(://[^:@/]*):.*@")
+
 
 def public_url(url: str) -> str:
-    """Return a broker URL without its password."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    user, _, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}@{host}"))
+    """Return a broker URL without its password; of several, divided by `;`, each."""
+    return ";".join(_PASSWORD.sub(r"\1@", one) for one in _ONE_OF_SEVERAL.split(url))
+
+
+def check_url(url: str) -> None:
+    """Refuse what is no broker URL, before anything else looks at it and shows it.
+
+    Raises:
+        UsageError: The URL cannot be used. No message shows it: it may hold a password.
+    """
+    for one in _ONE_OF_SEVERAL.split(url):
+        try:
+            parts = urlsplit(one)
+            usable = (
+                parts.scheme in _SCHEMES and parts.port != 0 and "@" not in parts.path + parts.query + parts.fragment
+            )
+        except ValueError:  # a port that is no number, half an IPv6 address
+            usable = False
+        if not usable:
+            raise UsageError(
+                "BROKER_URL is not the URL of a broker that can be used here",
+                why="it must be amqp://USER:PASSWORD@HOST:PORT/VHOST, with / # ? @ in a password as %2F %23 %3F %40",
+                fix="BROKER_URL=amqp://guest:guest@localhost:5672// python dispatch.py",
+            )
 
 
 def is_embedded(app: Celery) -> bool:
     """Return whether the app's broker is a directory, which confirms, redelivers and dead-letters nothing."""
     return str(app.conf.broker_url).startswith("filesystem:")
-
-
-def declared_queue(app: Celery, task: str) -> str:
-    """Return the queue that the app routes `task` to.
-
-    Raises:
-        ConfigError: The app routes it to no queue.
-    """
-    try:
-        return str(app.amqp.router.route({}, task)["queue"].name)
-    except (QueueNotFound, KeyError) as exc:
-        known = ", ".join(sorted(name for name in app.tasks if not name.startswith("celery.")))
-        raise ConfigError(
-            f"task {task!r} is routed to no queue",
-            why=f"the app knows: {known}",
-            fix="see task_routes in celery_app.py",
-        ) from exc
 
 
 @contextmanager
@@ -65,13 +76,25 @@ def connect(app: Celery) -> Iterator[Connection]:
     Raises:
         UnavailableError: Nothing answers, or the broker refuses the credentials or the virtual host.
     """
-    connection = app.connection_for_write(connect_timeout=CONNECT_TIMEOUT_S)
+    connection = app.connection_for_write(
+        connect_timeout=CONNECT_TIMEOUT_S, transport_options={"read_timeout": SILENCE_S, "write_timeout": SILENCE_S}
+    )
     try:
         with said_plainly(app):
-            connection.connect()
+            dial(connection)
         yield connection
-    finally:
-        connection.release()
+    except BaseException:
+        connection.collect()  # without goodbye: what went wrong may be that nobody answers
+        raise
+    else:
+        with contextlib.suppress(AMQPError, OSError):
+            connection.release()
+
+
+def dial(connection: Connection) -> None:
+    """Try each host of the URL once; kombu's own `connect` tries again two seconds later."""
+    last = max(len(connection.alt), 1) - 1
+    connection.ensure_connection(max_retries=last, interval_start=0, reraise_as_library_errors=False)
 
 
 @contextmanager
@@ -94,6 +117,13 @@ def _refusal(app: Celery, exc: Exception) -> UnavailableError:
     where = public_url(app.conf.broker_url)
     vhost = (url.path[1:] or "/").replace("%2f", "/").replace("%2F", "/")
     ways_on = "./setup.sh, or BROKER_URL=amqp://USER:PASSWORD@HOST:5672/VHOST, or --embedded for a demonstration"
+    if isinstance(exc, AccessRefused) and "access to" in str(exc):  # logged in; what it lacks is a permission
+        user = url.username or "guest"
+        return UnavailableError(
+            f"the broker refused user {user!r} at {where}",
+            why=str(exc).splitlines()[0],
+            fix=f"rabbitmqctl set_permissions -p {vhost} {user} '.*' '.*' '.*'",
+        )
     if isinstance(exc, AccessRefused):
         return UnavailableError(
             f"the broker refused user {url.username or 'guest'!r} at {where}",
@@ -190,7 +220,7 @@ def wait_for_workers(
     """
     deadline = time.monotonic() + wait_s
     told = ""
-    with connect(app) as connection:
+    with connect(app) as connection, said_plainly(app):
         while True:
             seen = roster(app, connection, [worker.queue for worker in workers])
             missing = [worker for worker in workers if seen.consumers[worker.queue] < worker.replicas]
@@ -280,13 +310,13 @@ def whereabouts(
             for node_name, tasks in _query(app, connection, list(in_flight)[:limit]):
                 silent.pop(node_name, None)
                 found.update({task_id: f"{words} on {node_name}" for task_id, words in tasks.items()})
-            for queue in {declared_queue(app, entry.spec.task) for entry in in_flight.values()}:
+            for queue in {declared_queue(app, entry.spec) for entry in in_flight.values()}:
                 ready, _ = count(connection, queue)
                 holders = [name for name, node in silent.items() if queue in node.queues]
                 rest = {
                     task_id: entry
                     for task_id, entry in in_flight.items()
-                    if task_id not in found and declared_queue(app, entry.spec.task) == queue
+                    if task_id not in found and declared_queue(app, entry.spec) == queue
                 }
                 waiting = [task_id for task_id, entry in rest.items() if not entry.last_state]
                 found.update(dict.fromkeys(waiting[-ready:] if ready else (), f"queued in {queue}"))

@@ -19,6 +19,13 @@ from harness.tally import Tally
 
 #: Overlap is judged where running in parallel could have saved at least this much, in seconds.
 TELLING_S = 0.1
+#: Of runs that are mostly shorter, in seconds, each is over before the next has begun, in parallel or not.
+TELLING_RUN_S = 0.02
+
+#: What a worker whose result backend is another one leaves to be said of a task.
+_NO_EVIDENCE = (
+    "came back without evidence of where it ran: its worker's result_backend is not that of worker/settings.py"
+)
 
 
 class _Kind:
@@ -87,6 +94,7 @@ class Judge:
         self._kinds = {spec.task: _Kind() for spec in scenario.tasks}
         self._busyness: Busyness | None = None
         self._intervals: defaultdict[str, Intervals] = defaultdict(Intervals)  # by node: when the last attempts ran
+        self._paced: set[str] = set()  # nodes that got tasks at a rate
         self._sequential_s = 0.0
         self._retries = 0
         self._negative_waits = 0
@@ -114,10 +122,15 @@ class Judge:
         self._routes.observe(outcome)
         own = spec.expect.queue or outcome.declared_queue
         self._seen[f"{outcome.queue} on {outcome.node}"] += 1
-        if outcome.queue_evidence:
-            self._evidence.add(outcome.queue_evidence)
+        if outcome.queue_evidence is None:
+            self._queues.note(False, f"{who} {_NO_EVIDENCE}")
+            self._homes.note(False, f"{who} {_NO_EVIDENCE}")
+            return
+        self._evidence.add(outcome.queue_evidence)
         self._queues.note(outcome.queue == own, f"{who} arrived on {outcome.queue}, declared for {own}")
         self._homes.note(*self._home(outcome, own, who))
+        if spec.rate is not None and outcome.node:
+            self._paced.add(outcome.node)
 
     def begin(self, started_at: float) -> None:
         """Note when the run began, on our clock: activity over time is counted from there."""
@@ -265,8 +278,11 @@ class Judge:
     def _concurrency(self) -> list[Check]:
         """Judge for each service that says its concurrency whether its nodes ran so many at a time, and no more.
 
-        A node that had too little to do is only judged on running no more.
+        A node that had too little to do (few tasks, short ones, or one after the other at a rate) is only judged on
+        running no more.
         """
+        run = self._distributions["run_time"].summary()
+        short = run is None or run.p50_s < TELLING_RUN_S
         checks = []
         for worker in self._scenario.workers:
             if worker.concurrency is None:
@@ -276,7 +292,8 @@ class Judge:
                 if node.service == worker.service:
                     intervals = self._intervals[node.name]
                     peak = intervals.peak()
-                    enough = len(intervals) < 2 * worker.concurrency or peak == worker.concurrency
+                    idle = short or node.name in self._paced or len(intervals) < 2 * worker.concurrency
+                    enough = idle or peak == worker.concurrency
                     peaks.append(f"{node.name}: {peak} at a time")
                     tally.note(enough and peak <= worker.concurrency, f"{node.name} ran {peak} at a time")
             name = f"{worker.service} runs {worker.concurrency} at a time on each node"
@@ -285,7 +302,7 @@ class Judge:
 
     def _overlap(self) -> Check | None:
         run = self._distributions["run_time"].summary()
-        if run is None or run.count < 2 or self._sequential_s - run.max_s < TELLING_S:
+        if run is None or run.count < 2 or self._sequential_s - run.max_s < TELLING_S or run.p50_s < TELLING_RUN_S:
             return None
         busy_s = union_s(self._intervals.values())
         factor = self._sequential_s / busy_s if busy_s > 0 else 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from harness.journal import Journal
 from harness.ledger import Entry, Ledger, Reply, TaskIds
 from harness.link import AmqpLink, Link, VirtualLink
 from harness.model import Event, Moment, Outcome, State, TaskSpec
+from harness.pacing import schedule
 
 #: Messages in flight at most; further ones are published as earlier ones come back.
 WINDOW = 8192
@@ -55,12 +57,16 @@ class _Batch:
         message = app.amqp.as_task_v2(
             "", spec.task, args=spec.args, kwargs=dict(spec.kwargs), expires=expires_s, root_id="-"
         )
-        route = app.amqp.router.route({}, spec.task, spec.args, dict(spec.kwargs))
-        queue = route["queue"]
+        if spec.queue is None:
+            route = app.amqp.router.route({}, spec.task, spec.args, dict(spec.kwargs))
+            queue = route["queue"]
+            exchange, routing_key = queue.exchange.name, route.get("routing_key") or queue.routing_key
+        else:
+            exchange, routing_key = "", spec.queue  # the default exchange: to this queue, whatever is bound to it
         _, _, body = dumps(message.body, serializer="json")  # kombu's JSON, which the worker decodes
         return cls(
-            exchange=queue.exchange.name,
-            routing_key=route.get("routing_key") or queue.routing_key,
+            exchange=exchange,
+            routing_key=routing_key,
             headers={**message.headers, "run_id": run_id},
             body=body.encode() if isinstance(body, str) else body,
         )
@@ -104,7 +110,8 @@ class Courier:
         self.now = now or clock()
         expires_s = timeout_s + EXPIRY_MARGIN_S
         self._batches = {id(spec): _Batch.build(app, spec, ids.run_id, expires_s) for spec in tasks}
-        self._next = _in_turn(tasks)
+        self._schedule = schedule(tasks)
+        self._next = next(self._schedule, None)
         link = VirtualLink if embedded else AmqpLink
         self._link: Link = link(app, reply_queue(ids.run_id), REPLY_TTL_S, expires_s)
         self._link.on_confirm = self._confirmed
@@ -113,6 +120,8 @@ class Courier:
         self._link.on_block = lambda reason: self.notes.append(f"the broker blocked publishing: {reason}")
         self._journaled = 0  # ids below this are on disk as attempted
         self._interrupted_at: float | None = None
+        self._leaving = False
+        self.waiting = False  # for a broker that may be gone, with every count in order
         self.started_at = 0.0
         self.last_at = 0.0  # the last final state was received
         self.notes: list[str] = []
@@ -125,8 +134,12 @@ class Courier:
         Raises:
             OSError, amqp errors: as `Link.open`.
         """
-        self._link.open()
-        self._note_attempts()
+        try:
+            self._link.open()
+            self._note_attempts()
+        except BaseException:
+            self._journal.close(complete=True)  # nothing was published, so there is nothing to resume
+            raise
 
     def run(self) -> None:
         """Publish and gather until every id has a final state, the deadline passes or the run is interrupted."""
@@ -139,16 +152,39 @@ class Courier:
                 self._on_interrupt(self._not_started())
             try:
                 published = self._publish()
-                self._link.drain(0 if published else min(LOOK_S, max(deadline - self.now(), 0.001)))
+                self._link.drain(0 if published else self._idle_s(deadline))
                 self._settle()
             except self._link.outages as exc:
                 self._reconnect(exc, deadline)
             self._on_tick()
 
+    def _idle_s(self, deadline: float) -> float:
+        """Return how long there is nothing to do but to listen."""
+        now = self.now()
+        due = deadline if self._next is None or self._full else min(deadline, self.started_at + self._next[0])
+        return min(LOOK_S, max(due - now, 0.001))
+
+    @property
+    def _full(self) -> bool:
+        return len(self._ledger.in_flight) >= self._window or self._link.unconfirmed >= UNCONFIRMED
+
     def interrupt(self) -> None:
         """Stop publishing; the run ends when what has started is done, or after `INTERRUPT_GRACE_S`."""
         if self._interrupted_at is None:
             self._interrupted_at = self.now()
+
+    def leave(self) -> None:
+        """End the run now, between two messages: what is counted stays in order."""
+        self._leaving = True
+
+    @contextmanager
+    def wait(self) -> Iterator[None]:
+        """Mark what may take long: who wants to leave need not wait for it, and may raise."""
+        self.waiting = True
+        try:
+            yield
+        finally:
+            self.waiting = False
 
     @property
     def interrupted(self) -> bool:
@@ -160,17 +196,23 @@ class Courier:
 
     def close(self) -> None:
         """Close the connection; delete the reply queue only when nothing can come to it any more."""
-        self._link.close(delete_replies=not self.replies_kept)
+        if self._leaving:
+            self._link.abandon()
+        else:
+            self._link.close(delete_replies=not self.replies_kept)
         self._journal.close(complete=not self.replies_kept)
 
     @property
     def replies_kept(self) -> bool:
         """Whether a state may still come: then the reply queue stays for it, and the journal for a resume."""
         counts = self._ledger.counts
-        return counts.attempted < self._total or counts.completed + counts.unacknowledged < counts.attempted
+        ended = counts.completed + counts.unacknowledged
+        return counts.attempted > 0 and (counts.attempted < self._total or ended < counts.attempted)
 
     def _done(self, deadline: float) -> bool:
         now = self.now()
+        if self._leaving:
+            return True
         if self._interrupted_at is not None:
             return not self._ledger.in_flight or now >= self._interrupted_at + INTERRUPT_GRACE_S
         return now >= deadline or (self._ledger.attempted == self._total and not self._ledger.in_flight)
@@ -184,15 +226,16 @@ class Courier:
         published = 0
         while (
             published < BURST
-            and self._ledger.attempted < self._total
-            and len(self._ledger.in_flight) < self._window
-            and self._link.unconfirmed < UNCONFIRMED
+            and self._next is not None
+            and self.started_at + self._next[0] <= self.now()
+            and not self._full
         ):
             if self._ledger.attempted == self._journaled:
                 self._note_attempts()
             index = self._ledger.attempted
-            spec = next(self._next)
-            self._ledger.attempt(index, spec, self.now())
+            due_s, number, spec = self._next
+            self._next = next(self._schedule, None)
+            self._ledger.attempt(index, spec, self.now(), number, self.started_at + due_s)
             self._tell(Moment.SENT, self._ledger.in_flight[index], "Dispatching task...")
             self._send(self._ledger.in_flight[index])
             published += 1
@@ -284,13 +327,15 @@ class Courier:
         backoff_s = 0.1
         while not self._done(deadline):
             try:
-                self._link.reopen()
+                with self.wait():
+                    self._link.reopen()
                 again = self._ledger.unconfirmed
                 for entry in again:
                     self._send(entry)
             except self._link.outages:
                 self._on_tick()
-                time.sleep(min(backoff_s, max(deadline - self.now(), 0)))
+                with self.wait():
+                    time.sleep(min(backoff_s, max(deadline - self.now(), 0)))
                 backoff_s = min(backoff_s * 2, 2.0)
             else:
                 self.notes.append(f"reconnected; {len(again)} unconfirmed messages were published again")
@@ -312,9 +357,3 @@ def _error(result: Any) -> str:
         words = ", ".join(map(str, message)) if isinstance(message, (list, tuple)) else str(message)
         return f"{result['exc_type']}: {words}"
     return str(result)
-
-
-def _in_turn(tasks: tuple[TaskSpec, ...]) -> Iterator[TaskSpec]:
-    """Yield each spec as often as it counts, the specs taking turns: a fan-out serves all queues from the start."""
-    for turn in range(max(spec.count for spec in tasks)):
-        yield from (spec for spec in tasks if turn < spec.count)

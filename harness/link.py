@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from amqp import Message, spec
+from amqp import ChannelError, Message, spec
 from celery import Celery
 from kombu import Consumer, Exchange, Producer, Queue
+
+from harness.broker import SILENCE_S, dial
 
 #: How long a connection may take to come up, in seconds.
 CONNECT_TIMEOUT_S = 4.0
@@ -53,6 +55,8 @@ class Link(Protocol):
 
     def close(self, *, delete_replies: bool) -> None: ...
 
+    def abandon(self) -> None: ...
+
 
 def _nothing(*_: Any) -> None:
     pass
@@ -87,30 +91,27 @@ class AmqpLink(_Callbacks):
         options = {
             **app.conf.broker_transport_options,
             "confirm_publish": False,
-            "write_timeout": WRITE_TIMEOUT_S,  # a broker that stops reading must not hold the loop
+            # a broker that stops reading, or owes an answer, must not hold the loop
+            "write_timeout": WRITE_TIMEOUT_S,
+            "read_timeout": SILENCE_S,
         }
         self._connection = app.connection_for_write(
             connect_timeout=CONNECT_TIMEOUT_S, transport_options=options, heartbeat=self._heartbeat_s
         )
         self.outages = (*self._connection.connection_errors, *self._connection.channel_errors, OSError)
         self._waiting: dict[int, str] = {}  # delivery tag -> task id, in publishing order
-        self._handled: set[tuple[Any, ...]] = set()  # replies taken but not yet acknowledged
+        # the last replies taken: all that the broker may send again, since an acknowledgement can get lost
+        self._handled: dict[tuple[Any, ...], None] = {}
         self._reply_tag = 0
         self._beat_at = 0.0
 
     def open(self) -> None:
         """Connect, select confirms, declare and consume the reply queue."""
-        self._connection.connect()
+        dial(self._connection)
         self._amqp = self._connection.connection
         self._amqp.on_blocked = self._block
         self._amqp.on_unblocked = self._unblock
-        self._waiting.clear()
-        self._tag = 0
-        self._out = self._connection.channel()
-        self._out.confirm_select()
-        self._out.events["basic_ack"].add(self._on_ack)
-        self._out.events["basic_nack"].add(self._on_nack)
-        self._out.events["basic_return"].add(self._on_return)
+        self._open_out()
         self._in = self._connection.channel()
         self._in.queue_declare(
             queue=self._reply_queue,
@@ -120,6 +121,15 @@ class AmqpLink(_Callbacks):
         )
         self._in.basic_qos(0, REPLY_PREFETCH, False)
         self._in.basic_consume(self._reply_queue, callback=self._on_message)
+
+    def _open_out(self) -> None:
+        self._waiting.clear()
+        self._tag = 0
+        self._out = self._connection.channel()
+        self._out.confirm_select()
+        self._out.events["basic_ack"].add(self._on_ack)
+        self._out.events["basic_nack"].add(self._on_nack)
+        self._out.events["basic_return"].add(self._on_return)
 
     def reopen(self) -> None:
         self._connection.collect()
@@ -161,11 +171,18 @@ class AmqpLink(_Callbacks):
         except TimeoutError as exc:
             if exc.errno is not None:  # not ours: the operating system gave the connection up
                 raise
+        except ChannelError as exc:
+            if exc.method_sig != spec.Basic.Publish:
+                raise
+            # no such exchange, or no permission to publish there: publishing again would end the same way
+            refused = list(self._waiting.values())
+            self._open_out()
+            for task_id in refused:
+                self.on_refusal(task_id, str(exc))
 
     def settle(self) -> None:
         self._in.basic_ack(self._reply_tag, multiple=True)
         self._reply_tag = 0
-        self._handled.clear()
 
     def close(self, *, delete_replies: bool) -> None:
         try:
@@ -175,7 +192,11 @@ class AmqpLink(_Callbacks):
                 self._in.queue_delete(self._reply_queue)
             self._connection.close()
         except self.outages:
-            self._connection.collect()
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Close without a goodbye that nobody may answer."""
+        self._connection.collect()
 
     # --- what the broker says -----------------------------------------------------------------------
 
@@ -214,7 +235,9 @@ class AmqpLink(_Callbacks):
         key = (meta.get("task_id"), meta.get("status"), (meta.get("evidence") or {}).get("at"))
         if message.delivery_info.get("redelivered") and key in self._handled:
             return  # taken before the connection was lost, and sent again because its acknowledgement was
-        self._handled.add(key)
+        self._handled[key] = None
+        if len(self._handled) > REPLY_PREFETCH:
+            del self._handled[next(iter(self._handled))]
         self.on_reply(meta)
 
     def _block(self, reason: str) -> None:
@@ -275,6 +298,9 @@ class VirtualLink(_Callbacks):
         pass
 
     def close(self, *, delete_replies: bool) -> None:
+        self.abandon()
+
+    def abandon(self) -> None:
         self._connection.release()
 
     def _on_body(self, meta: Any, message: Any) -> None:

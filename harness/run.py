@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from celery import Celery
 
-from harness import broker
+from harness import app_facts, broker, dead_letters
 from harness.checks import Judge
 from harness.courier import Courier, reply_queue
 from harness.errors import UnavailableError
 from harness.journal import Journal
 from harness.ledger import Ledger, TaskIds
-from harness.model import MAX_HELD, Event, Outcome, Report, Roster, Scenario, State
+from harness.model import MAX_HELD, DeadLetter, Event, Outcome, Report, Roster, Scenario, State
 from harness.output import ResultsFile
 
 #: Of the outcomes that a report holds, how many places only failures get: a late one is still listed.
 KEPT_FOR_FAILURES = 100
+#: How long the broker may take to move a rejected message to its dead letters, in seconds.
+DEAD_LETTER_WAIT_S = 3.0
 
 
 class Run:
@@ -50,12 +53,18 @@ class Run:
         self._embedded = broker.is_embedded(app)
         self._on_note = on_note
         self._held: list[Outcome] = []
-        self._left_at_once = False
+        self.left_at_once = False  # a second interrupt
         self.failed = 0
         self.ids = TaskIds()
-        declared = {spec.task: broker.declared_queue(app, spec.task) for spec in scenario.tasks}
-        self.ledger = Ledger(self.ids, declared)
-        self._judge = Judge(roster, scenario.workers, confirms=not self._embedded)
+        self._declared = app_facts.declared_queues(app, scenario.tasks)
+        self.ledger = Ledger(self.ids, self._declared)
+        self._judge = Judge(
+            roster,
+            scenario,
+            confirms=not self._embedded,
+            policies=app_facts.retry_policies(app, scenario.tasks),
+            routes=app_facts.routes(app),
+        )
         journal = Journal(
             journals,
             self.ids.run_id,
@@ -87,23 +96,39 @@ class Run:
 
         Raises:
             UnavailableError: The broker was lost before anything was published, or refuses the reply queue.
+            KeyboardInterrupt: The run was interrupted before anything was published.
         """
-        with broker.said_plainly(self._app):
+        with broker.said_plainly(self._app), self.courier.wait():
             self.courier.prepare()
-        try:
+        self._judge.begin(self.courier.now())
+        with suppress(KeyboardInterrupt):  # leaving, but not without the results
             self.courier.run()
-        except KeyboardInterrupt:  # the second one: leave now, but not without the results
-            self._left_at_once = True
         stopped_at = self.courier.now()
-        self.courier.finish(self._locator())
-        self.courier.close()
-        return self._report(stopped_at)
+        if self.courier.interrupted and not self.ledger.attempted:
+            self.courier.close()
+            raise KeyboardInterrupt("nothing was published")
+        locate: Callable[[str], tuple[State, str]] = _not_looked_for
+        with suppress(KeyboardInterrupt), self.courier.wait():
+            locate = self._locator()
+        self.courier.finish(locate)
+        letters: list[DeadLetter] = []
+        with suppress(KeyboardInterrupt), self.courier.wait():
+            letters = self._expected_dead_letters()
+        with suppress(KeyboardInterrupt):
+            self.courier.close()
+        return self._report(stopped_at, letters)
 
     def interrupt(self) -> None:
-        """Stop publishing and wind up; a second call leaves at once, by `KeyboardInterrupt`."""
-        if self.courier.interrupted:
-            raise KeyboardInterrupt
+        """Stop publishing and wind up; a second call leaves at once, a further one whatever is going on."""
+        further = self.left_at_once
+        self.left_at_once = self.courier.interrupted
         self.courier.interrupt()
+        if self.left_at_once:
+            self.courier.leave()
+        if self.courier.waiting and not self.ledger.attempted:
+            raise KeyboardInterrupt("nothing was published")
+        if further or (self.left_at_once and self.courier.waiting):
+            raise KeyboardInterrupt
 
     def _take(self, outcome: Outcome) -> None:
         self.failed += outcome.state is not State.SUCCEEDED
@@ -119,19 +144,53 @@ class Run:
         if not task_ids:
             return
         try:
-            broker.revoke(self._app, task_ids)
+            with self.courier.wait():
+                broker.revoke(self._app, task_ids)
         except UnavailableError as exc:
             self._on_note(f"not revoked: {exc.what}")
 
     def _locator(self) -> Callable[[str], tuple[State, str]]:
-        if self._left_at_once:
-            return lambda task_id: (State.UNFINISHED, "interrupted: not looked for")
+        if self.left_at_once:
+            return _not_looked_for
         in_flight = {self.ids.at(index): entry for index, entry in self.ledger.in_flight.items()}
         if not in_flight:
             return lambda task_id: (State.LOST, "")
-        return broker.whereabouts(self._app, in_flight, self._roster.nodes)
+        locate = broker.whereabouts(self._app, in_flight, self._roster.nodes)
+        dead = {letter.task_id: letter for letter in self._dead_letters(lambda letters: True, within_s=0)}
 
-    def _report(self, stopped_at: float) -> Report:
+        def column(task_id: str) -> tuple[State, str]:
+            if letter := dead.get(task_id):
+                return State.DEAD_LETTERED, f"in {letter.queue}: {letter.reason} from {letter.came_from}"
+            return locate(task_id)
+
+        return column
+
+    def _expected_dead_letters(self) -> list[DeadLetter]:
+        """Return this run's dead letters, where the scenario says what they should be."""
+        wanted = self.scenario.expect.dead_letters
+        if not wanted or self.left_at_once:
+            return []
+        fewest = sum(int(letters.count.low or 0) for letters in wanted)
+        return self._dead_letters(lambda letters: len(letters) >= fewest, within_s=DEAD_LETTER_WAIT_S)
+
+    def _dead_letters(self, enough: Callable[[list[DeadLetter]], bool], within_s: float) -> list[DeadLetter]:
+        queues = set(dead_letters.dead_queues(self._app, self._declared.values()))
+        queues |= {letters.queue for letters in self.scenario.expect.dead_letters}
+        if self._embedded or not queues:
+            return []
+        try:
+            return dead_letters.find(
+                self._app,
+                sorted(queues),
+                lambda task_id: self.ids.index(task_id) is not None,
+                enough=enough,
+                within_s=within_s,
+            )
+        except UnavailableError as exc:
+            self._on_note(f"dead letters not looked for: {exc.what}")
+            return []
+
+    def _report(self, stopped_at: float, letters: list[DeadLetter]) -> Report:
         counts = self.ledger.counts
         courier = self.courier
         complete = counts.completed == self.scenario.task_count
@@ -148,16 +207,18 @@ class Run:
             outcome_count=counts.attempted,
             ledger=counts,
             metrics=metrics,
-            checks=self._judge.checks(counts, wall_s),
-            interrupted=courier.interrupted or self._left_at_once,
-            notes=tuple(self._notes(wall_s, metrics.negative_waits)),
+            checks=self._judge.checks(counts, wall_s, letters),
+            thresholds=self._judge.thresholds(counts),
+            dead_letters=tuple(letters[:MAX_HELD]),
+            interrupted=courier.interrupted,
+            notes=tuple(self._notes(metrics.negative_waits)),
         )
 
-    def _notes(self, wall_s: float, negative_waits: int) -> list[str]:
+    def _notes(self, negative_waits: int) -> list[str]:
         notes = list(self.courier.notes)
         if self._embedded:
             notes.append("the embedded broker confirms nothing; the queue is read from the routing key")
-        if why := self._judge.overlap_note(wall_s):
+        if why := self._judge.overlap_note():
             notes.append(why)
         if negative_waits:
             notes.append(f"{negative_waits} queue waits are below zero: the clocks of the hosts differ")
@@ -166,3 +227,7 @@ class Run:
                 f"late results go to {reply_queue(self.ids.run_id)}, which expires by itself an hour after its last use"
             )
         return notes
+
+
+def _not_looked_for(task_id: str) -> tuple[State, str]:
+    return State.UNFINISHED, "interrupted: not looked for"

@@ -48,7 +48,9 @@ class Terminal:
             import colorama  # costs time at the start that output without colour need not pay
 
             colorama.just_fix_windows_console()
-        return cls(color=colored, signs=_encodes_signs(stream), live=is_terminal and not dumb, width=_width(stream))
+        return cls(
+            color=colored, signs=_shows_signs(stream, environ), live=is_terminal and not dumb, width=_width(stream)
+        )
 
 
 def _is_terminal(stream: TextIO | None) -> bool:
@@ -58,7 +60,10 @@ def _is_terminal(stream: TextIO | None) -> bool:
         return False
 
 
-def _encodes_signs(stream: TextIO | None) -> bool:
+def _shows_signs(stream: TextIO | None, environ: Mapping[str, str]) -> bool:
+    """Return whether the stream encodes our signs; LC_ALL=C asks for ASCII, though Python writes UTF-8 then."""
+    if environ.get("LC_ALL") in ("C", "POSIX") and not environ.get("PYTHONIOENCODING"):
+        return False
     encoding = getattr(stream, "encoding", None) or "utf-8"  # a stream in memory takes any text
     try:
         PLAIN.signs.encode(encoding)
