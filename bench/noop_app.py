@@ -1,0 +1,27 @@
+"""The product's workers on tasks that do nothing: what remains is the cost of the way there and back."""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+
+from harness.model import WorkerSpec
+from worker import publishing, settings
+from worker.topology import task_queue
+
+QUEUES = ("noop_1", "noop_2")  # the task of a queue has its name
+WORKERS = tuple(WorkerSpec(service=f"worker-{queue}", queue=queue) for queue in QUEUES)
+
+app = Celery("noop_app", amqp=publishing.ConfirmedAMQP)
+settings.apply(app, os.environ["BROKER_URL"])
+app.conf.task_routes = {queue: {"queue": queue} for queue in QUEUES}
+app.conf.task_queues = [task_queue(queue) for queue in QUEUES]
+
+
+def noop() -> None:
+    pass
+
+
+for queue in QUEUES:
+    app.task(noop, name=queue, shared=False)
