@@ -17,10 +17,10 @@ from pathlib import Path
 from celery import Celery
 
 from bench.measure import Failed
-from harness import broker
 from harness.fleet import worker_command
 from harness.model import Event, Report, Roster, Scenario, TaskSpec, WorkerSpec
 from harness.output import ResultsFile
+from harness.roster import wait_for_workers
 from harness.run import Run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -86,7 +86,7 @@ def workers(module: str, app: Celery, specs: Sequence[WorkerSpec], *more: str) -
         def last_words(spec: WorkerSpec) -> str:
             return (logs / f"{spec.service}.log").read_text()[-500:]
 
-        yield broker.wait_for_workers(app, specs, READY_S, on_wait=lambda text: None, explain=last_words)
+        yield wait_for_workers(app, specs, READY_S, on_wait=lambda text: None, explain=last_words)
     finally:
         for process in processes:
             os.killpg(process.pid, signal.SIGKILL)

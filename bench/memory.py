@@ -41,9 +41,9 @@ def _peak_mb_of_run(count: int) -> float:
 def _run(count: int) -> None:
     from bench.deployment import dispatch_all, scenario
     from bench.noop_app import QUEUES
-    from harness import broker
+    from harness.roster import wait_for_workers
 
-    roster = broker.wait_for_workers(app, WORKERS, 10, on_wait=lambda text: None, explain=lambda spec: "")
+    roster = wait_for_workers(app, WORKERS, 10, on_wait=lambda text: None, explain=lambda spec: "")
     dispatch_all(app, roster, scenario(WORKERS, dict.fromkeys(QUEUES, count // 2)))
     print(_peak_mb())
 

@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -49,8 +50,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown := [name for name in args.names if name not in MEASUREMENTS]:
         parser.error(f"no measurement {unknown[0]!r}; there are: {', '.join(MEASUREMENTS)}")
     sys.path[0] = str(Path(__file__).resolve().parent.parent)  # `bench` is a package, its files are no top-level names
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # also then, what was made is removed
     start = time.monotonic()
-    rows = list(measure(args.names or list(MEASUREMENTS)))
+    rows = []
+    for row in measure(args.names or list(MEASUREMENTS)):
+        print(f"  {row.what}: {row.measured}: {row.verdict}", file=sys.stderr, flush=True)
+        rows.append(row)
     print(table(rows))
     print(f"{time.monotonic() - start:.0f} s on {os.cpu_count()} processors, {platform.platform()}")
     if args.output:

@@ -17,6 +17,7 @@ from harness.journal import Journal
 from harness.ledger import Ledger, TaskIds
 from harness.model import MAX_HELD, DeadLetter, Event, Outcome, Report, Roster, Scenario, State
 from harness.output import ResultsFile
+from harness.whereabouts import whereabouts
 
 #: Of the outcomes that a report holds, how many places only failures get: a late one is still listed.
 KEPT_FOR_FAILURES = 100
@@ -155,7 +156,7 @@ class Run:
         in_flight = {self.ids.at(index): entry for index, entry in self.ledger.in_flight.items()}
         if not in_flight:
             return lambda task_id: (State.LOST, "")
-        locate = broker.whereabouts(self._app, in_flight, self._roster.nodes)
+        locate = whereabouts(self._app, in_flight, self._roster.nodes)
         dead = {letter.task_id: letter for letter in self._dead_letters(lambda letters: True, within_s=0)}
 
         def column(task_id: str) -> tuple[State, str]:

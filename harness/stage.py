@@ -25,6 +25,7 @@ from harness.render.console import progress_text
 from harness.render.headline import NotRun
 from harness.render.verdict import MANY
 from harness.report_files import ReportFiles
+from harness.roster import wait_for_workers
 from harness.run import Run
 
 #: Which of several exit codes a command with several runs answers: the worst.
@@ -128,7 +129,7 @@ class Stage:
         return run, extra
 
     def _roster(self, scenario: Scenario) -> Roster:
-        return broker.wait_for_workers(
+        return wait_for_workers(
             self._app, scenario.workers, self._wait_s, on_wait=self._out.console.note, explain=self._fleet.explain
         )
 

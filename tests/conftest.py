@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from harness import broker
+from harness import broker, roster
 from harness.fleet import worker_command
 from harness.model import Roster, WorkerSpec
 
@@ -206,7 +206,7 @@ class Workers:
 
     def roster(self) -> Roster:
         with broker.connect(self.app) as connection:
-            return broker.roster(self.app, connection, ["queue_a", "queue_b"])
+            return roster.roster(self.app, connection, ["queue_a", "queue_b"])
 
     def log(self, service: str) -> str:
         return "".join(path.read_text() for path in sorted(self.logs.glob(f"{service}-*.log")))

@@ -146,6 +146,7 @@ do_rabbitmq() {
   fi
   if ! wait_for 5 broker_is_ready; then
     say "starting RabbitMQ: $(start_rabbitmq_command)"
+    ulimit -n 65536 2>/dev/null || true # quorum queues hold files; at the usual 1,024 a dozen virtual hosts are the end
     # the words of the command that was just shown
     # shellcheck disable=SC2046
     quietly "the start" as_owner $(start_rabbitmq_command)

@@ -180,15 +180,6 @@ def test_a_stopped_worker_finishes_its_task(stack: Stack) -> None:
     assert (result["attempt"], result["redelivered"], result["execution_time"] >= 4) == (1, False, True)
 
 
-PING = """
-import sys, time
-from celery_app import app
-while not app.control.ping(destination=[sys.argv[1]], timeout=0.3, limit=1):
-    pass
-print(time.time())
-"""
-
-
 def _celery(stack: Stack, *arguments: str) -> str:
     return stack.output(".venv/bin/celery", "-A", "celery_app", *arguments, BROKER_URL=stack.setting("BROKER_URL"))
 
