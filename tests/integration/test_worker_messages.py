@@ -25,11 +25,11 @@ def caller(deployment: Workers) -> Iterator[Caller]:
 
 @pytest.fixture(autouse=True)
 def _the_worker_goes_on(deployment: Workers, caller: Caller) -> Iterator[None]:
-    """Whatever a test sends: afterwards it is the same process, and both of its slots execute tasks."""
+    """Whatever a test sends: afterwards it is the same process, with the same connection, and executes tasks."""
     yield
     process, _ = deployment._processes
     assert process.poll() is None
-    eventually(lambda: both_slots_work(caller), "two tasks at a time")
+    assert caller.final(caller.send())["status"] == "SUCCESS"
     assert "Connection to broker lost" not in deployment.log("worker-a")
 
 
@@ -238,6 +238,7 @@ def test_fifty_at_once_are_fifty_dead_letters(deployment: Workers, caller: Calle
     eventually(lambda: both_slots_work(caller), "two tasks at a time")
 
 
-def test_nothing_is_left_on_the_way(caller: Caller) -> None:
+def test_after_all_of_it_nothing_is_left_on_the_way_and_no_slot_is_lost(caller: Caller) -> None:
+    eventually(lambda: both_slots_work(caller), "two tasks at a time")
     eventually(lambda: caller.ready("queue_a") == 0, "an empty queue")
     caller.dead_letters("queue_a", 0)
