@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+import psutil
 
 from bench.deployment import ROOT, environment
 from bench.measure import Failed, Row, in_turns, median
@@ -65,28 +68,34 @@ def answer_times() -> dict[str, float]:
 
 
 def measure() -> Iterator[Row]:
-    since_start_s: list[float] = []
+    since_up_s: list[float] = []
     with stack() as made:
 
-        def since_up() -> float:
-            """Return how long after `up` the slower container answered."""
+        def since_start() -> float:
+            """Return how long after its start the slower container answered."""
             called_at = time.time()
             made.compose("up", "--detach", "--no-build")
             answered = answer_times()
-            started = {one["Config"]["Hostname"]: _epoch_s(one["State"]["StartedAt"]) for one in made.containers()}
+            started = {one["Config"]["Hostname"]: _started_at(one["State"]) for one in made.containers()}
             made.compose("down", "--timeout", "0")
-            since_start_s.append(max(answered[name] - started[name] for name in started))
-            return max(answered[name] for name in started) - called_at
+            since_up_s.append(max(answered[name] for name in started) - called_at)
+            return max(answered[name] - started[name] for name in started)
 
-        samples = in_turns(ROUNDS, up=since_up)
-    up_s = median(samples["up"])
+        samples = in_turns(ROUNDS, start=since_start)
+    start_s = median(samples["start"])
     yield Row(
-        what="docker compose up to answering a ping, both containers",
-        measured=f"{up_s:.2f} s from the command, {median(since_start_s):.2f} s from what Docker calls their start",
+        what="container, from its start to answering a ping",
+        measured=f"{start_s:.2f} s, the slower of two; {median(since_up_s):.2f} s from docker compose up",
         must=f"at most {MOST_S:g} s",
-        reached=up_s <= MOST_S,  # judged by the longer one: Docker notes the start after the process began
-        samples={**samples, "since_started_at": since_start_s},
+        reached=start_s <= MOST_S,
+        samples={**samples, "since_up": since_up_s},
     )
+
+
+def _started_at(state: Mapping[str, Any]) -> float:
+    """Return when a container's first process began, which Linux shows; Docker notes the start some 0.2 s later."""
+    noted_at = _epoch_s(state["StartedAt"])
+    return min(noted_at, psutil.Process(state["Pid"]).create_time()) if sys.platform == "linux" else noted_at
 
 
 def _epoch_s(text: str) -> float:

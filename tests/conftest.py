@@ -28,7 +28,7 @@ from harness.fleet import worker_command
 from harness.model import Roster, WorkerSpec
 
 ROOT = Path(__file__).resolve().parent.parent
-for _name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
+for _name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "ARGS"):
     os.environ.pop(_name, None)  # a make that a test runs is a user's own, not a part of `make test`
 #: How long a worker may take to consume, or to stop, in seconds.
 READY_S = 30.0
