@@ -25,6 +25,10 @@ UNCONFIRMED = 1024
 BURST = 64
 #: How long a look waits when there is nothing to publish, in seconds: also how soon an interrupt is seen.
 LOOK_S = 0.1
+#: Replies that wait for their acknowledgement together: each costs a write to disk, here and on the broker. At most so
+#: many (half of what the broker sends ahead), and the first of them at most so long, in seconds.
+SETTLE_REPLIES = 500
+SETTLE_S = 0.05
 #: After an interrupt, how long what has started may still finish, in seconds.
 INTERRUPT_GRACE_S = 2.0
 #: A message that nobody has consumed this long after the run's deadline is dead-lettered, in seconds.
@@ -120,6 +124,7 @@ class Courier:
         self._link.on_block = lambda reason: self.notes.append(f"the broker blocked publishing: {reason}")
         self._journaled = 0  # ids below this are on disk as attempted
         self._interrupted_at: float | None = None
+        self._settle_at = 0.0  # when the replies taken so far are acknowledged
         self._leaving = False
         self.waiting = False  # for a broker that may be gone, with every count in order
         self.started_at = 0.0
@@ -199,6 +204,7 @@ class Courier:
         if self._leaving:
             self._link.abandon()
         else:
+            self._journal.sync()
             self._link.close(delete_replies=not self.replies_kept)
         self._journal.close(complete=not self.replies_kept)
 
@@ -315,9 +321,13 @@ class Courier:
 
     def _settle(self) -> None:
         """Acknowledge the replies that were handled, once the journal has them on disk."""
-        if self._link.unsettled:
+        now = self.now()
+        if not self._link.unsettled:
+            self._settle_at = now + SETTLE_S
+        elif now >= self._settle_at or self._link.unsettled >= SETTLE_REPLIES:
             self._journal.sync()
             self._link.settle()
+            self._settle_at = now + SETTLE_S
 
     # --- trouble ----------------------------------------------------------------------------------
 

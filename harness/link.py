@@ -102,7 +102,7 @@ class AmqpLink(_Callbacks):
         self._waiting: dict[int, str] = {}  # delivery tag -> task id, in publishing order
         # the last replies taken: all that the broker may send again, since an acknowledgement can get lost
         self._handled: dict[tuple[Any, ...], None] = {}
-        self._reply_tag = 0
+        self._reply_tag = self._settled_tag = 0  # the last reply taken, and the last one acknowledged
         self._beat_at = 0.0
 
     def open(self) -> None:
@@ -133,7 +133,7 @@ class AmqpLink(_Callbacks):
 
     def reopen(self) -> None:
         self._connection.collect()
-        self._reply_tag = 0
+        self._reply_tag = self._settled_tag = 0
         self.blocked = False
         self.open()
 
@@ -143,7 +143,7 @@ class AmqpLink(_Callbacks):
 
     @property
     def unsettled(self) -> int:
-        return self._reply_tag
+        return self._reply_tag - self._settled_tag
 
     def publish(self, task_id: str, headers: dict[str, Any], body: bytes, exchange: str, routing_key: str) -> None:
         message = Message(
@@ -182,11 +182,11 @@ class AmqpLink(_Callbacks):
 
     def settle(self) -> None:
         self._in.basic_ack(self._reply_tag, multiple=True)
-        self._reply_tag = 0
+        self._settled_tag = self._reply_tag
 
     def close(self, *, delete_replies: bool) -> None:
         try:
-            if self._reply_tag:
+            if self.unsettled:
                 self.settle()
             if delete_replies:
                 self._in.queue_delete(self._reply_queue)
