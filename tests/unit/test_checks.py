@@ -194,3 +194,40 @@ def test_a_broker_that_confirms_nothing_is_not_judged_on_confirms() -> None:
     judge = Judge(ROSTER, SCENARIO, confirms=False)
     judge.observe(A)
     assert "every task confirmed by the broker" not in {check.name for check in judge.checks(LEDGER, 0.5)}
+
+
+def concurrency(asked: int, ran: int, run_time_s: float = 0.5, rate: float | None = None) -> bool:
+    """Return whether a node that ran six tasks, `ran` at a time, passes as one of `asked` processes."""
+    worker = WorkerSpec(service="worker-a", queue="queue_a", concurrency=asked)
+    scenario = replace(SCENARIO, workers=(worker, SCENARIO.workers[1]), tasks=(TaskSpec(task="task_a", rate=rate),))
+    judge = Judge(ROSTER, scenario, confirms=True)
+    for number in range(6):
+        start = 100.0 + number // ran * run_time_s
+        judge.observe(replace(A, task_id=f"id-{number}", started_at=start, finished_at=start + run_time_s))
+    checks = judge.checks(LedgerCounts(attempted=6, acknowledged=6, succeeded=6), 3.0)
+    (check,) = [check for check in checks if check.name == f"worker-a runs {asked} at a time on each node"]
+    assert f"{ran} at a time" in check.evidence
+    return check.passed
+
+
+def test_a_node_that_runs_more_or_fewer_at_a_time_than_it_says_fails() -> None:
+    assert concurrency(asked=2, ran=2)
+    assert not concurrency(asked=2, ran=1)
+    assert not concurrency(asked=2, ran=3)
+
+
+def test_a_node_that_had_too_little_to_do_is_judged_only_on_running_no_more() -> None:
+    assert concurrency(asked=2, ran=1, rate=1.0)
+    assert concurrency(asked=2, ran=1, run_time_s=1 / 64)
+    assert not concurrency(asked=2, ran=3, rate=1.0)
+    assert not concurrency(asked=2, ran=3, run_time_s=1 / 64)
+
+
+def test_overlap_of_runs_too_short_to_tell_is_not_judged() -> None:
+    short = [replace(A, task_id=f"id-{n}", finished_at=(A.started_at or 0) + 0.015) for n in range(20)]
+    assert "the runs overlapped in time" not in judged(outcomes=tuple(short))
+
+
+def test_an_outcome_without_evidence_names_the_result_backend() -> None:
+    blind = replace(B, node=None, queue=None, queue_evidence=None)
+    assert "result_backend" in failed(outcomes=(A, blind))["every task on its declared queue"]
