@@ -6,6 +6,9 @@ import logging
 import os
 import threading
 import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from amqp.exceptions import MessageNacked
@@ -23,6 +26,8 @@ logger = logging.getLogger(__name__)
 PUBLISH_TIMEOUT_S = 5.0
 #: The wait between two tries while the broker is away grows to this, in seconds.
 MAX_BACKOFF_S = 2.0
+#: STARTED is published once a task has run this long, in seconds: the state that ends a shorter one tells its start.
+TELLING_S = 0.02
 
 
 class ConfirmedRPC(RPCBackend):
@@ -35,6 +40,8 @@ class ConfirmedRPC(RPCBackend):
     - a final state from the worker's main process (a task that timed out, was revoked or whose process died): the same,
       without waiting, because that would stop the consumer;
     - STARTED and RETRY: one publish, neither mandatory nor confirmed; losing one costs a line in a timeline.
+      STARTED is held back for `TELLING_S`: each is a message to a replicated queue, and every later state says
+      when its attempt began.
 
     A connection that was used before may have died unnoticed since, so what fails on one is tried on a new one.
     """
@@ -42,6 +49,7 @@ class ConfirmedRPC(RPCBackend):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._local = threading.local()  # a connection serves one thread of one process
+        self._teller: _Teller | None = None
 
     def store_result(
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **kwargs: Any
@@ -58,40 +66,47 @@ class ConfirmedRPC(RPCBackend):
             "serializer": self.serializer,
             "delivery_mode": 2,
         }
-        if state not in states.READY_STATES:
-            self._publish_once(meta, reply_to, properties)
-        else:
-            # a current task means that this process executes it; the main process has none
-            self._publish_confirmed(meta, reply_to, properties, patient=get_current_task() is not None)
+        outbox = self._outbox()
+        if state == states.STARTED:
+            self._tell_later(outbox, lambda: self._publish_once(outbox, meta, reply_to, properties))
+            return result
+        with outbox.taken():
+            if state not in states.READY_STATES:
+                self._publish_once(outbox, meta, reply_to, properties)
+            else:
+                # a current task means that this process executes it; the main process has none
+                patient = get_current_task() is not None
+                self._publish_confirmed(outbox, meta, reply_to, properties, patient=patient)
         return result
 
-    def _publish_once(self, meta: dict[str, Any], reply_to: str, properties: dict[str, Any]) -> None:
-        used = self._has_link()
+    def _publish_once(self, outbox: _Outbox, meta: dict[str, Any], reply_to: str, properties: dict[str, Any]) -> None:
+        used = outbox.link is not None
         try:
-            self._link().publish(meta, reply_to, properties, mandatory=False)
+            outbox.connected(self.app).publish(meta, reply_to, properties, mandatory=False)
         except self._outages as exc:
-            self._disconnect()
+            outbox.disconnect()
             if used:
-                return self._publish_once(meta, reply_to, properties)
+                return self._publish_once(outbox, meta, reply_to, properties)
             logger.warning("state not published", extra={"state": meta["status"], "reason": repr(exc)})
 
     def _publish_confirmed(
-        self, meta: dict[str, Any], reply_to: str, properties: dict[str, Any], *, patient: bool
+        self, outbox: _Outbox, meta: dict[str, Any], reply_to: str, properties: dict[str, Any], *, patient: bool
     ) -> None:
         destinations = iter([reply_to, reply_to, RESULTS_DEAD.name])
         destination: str | None = next(destinations)
         backoff_s = 0.1
         while destination is not None:
-            used = self._has_link()
+            used = outbox.link is not None
             try:
-                link = self._link()
+                link = outbox.connected(self.app)
                 link.publish(meta, destination, properties, mandatory=True)
                 if link.confirmed():
                     return
                 destination = next(destinations, None)  # no such queue: nobody waits there
                 continue
             except self._outages as exc:
-                self._disconnect()
+                outbox.disconnect()
+                meta["evidence"]["repeated"] = True  # the broker may have this one: what was lost can be its confirm
                 if used:
                     continue
                 if not patient:
@@ -102,26 +117,86 @@ class ConfirmedRPC(RPCBackend):
             backoff_s = min(backoff_s * 2, MAX_BACKOFF_S)
         logger.error("result not published: no queue takes it", extra={"state": meta["status"]})
 
+    def _outbox(self) -> _Outbox:
+        """Return this thread's way out, made in this process: a forked one's connection is the parent's."""
+        outbox: _Outbox | None = getattr(self._local, "outbox", None)
+        if outbox is None or outbox.pid != os.getpid():
+            self._local.outbox = outbox = _Outbox()
+        return outbox
+
+    def _tell_later(self, outbox: _Outbox, tell: Callable[[], None]) -> None:
+        if self._teller is None or self._teller.pid != os.getpid():
+            self._teller = _Teller()
+        self._teller.hold(outbox, tell)
+
     @property
     def _outages(self) -> tuple[type[BaseException], ...]:
         connection = self.app.connection_for_write()
         return (*connection.connection_errors, *connection.channel_errors, MessageNacked, OSError)
 
-    def _has_link(self) -> bool:
-        return getattr(self._local, "pid", None) == os.getpid()
 
-    def _link(self) -> _Link:
-        """Return this thread's connection, made in this process: a forked one is the parent's."""
-        if not self._has_link():
-            self._local.link = _Link(self.app)
-            self._local.pid = os.getpid()
-        link: _Link = self._local.link
-        return link
+class _Outbox:
+    """What one thread of one process publishes through: its connection, and the STARTED that is held back."""
 
-    def _disconnect(self) -> None:
-        if self._has_link():
-            self._local.link.abandon()
-        self._local.pid = self._local.link = None
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.link: _Link | None = None
+        self.held: Callable[[], None] | None = None
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Publish alone, and what was held back no more: what is published now says it too."""
+        with self._lock:
+            self.held = None
+            yield
+
+    def tell(self, held: Callable[[], None]) -> None:
+        """Publish `held`, unless its task has said more by now."""
+        with self._lock:
+            if self.held is held:
+                self.held = None
+                held()
+
+    def connected(self, app: Celery) -> _Link:
+        if self.link is None:
+            self.link = _Link(app)
+        return self.link
+
+    def disconnect(self) -> None:
+        if self.link is not None:
+            self.link.abandon()
+        self.link = None
+
+
+class _Teller:
+    """The thread that publishes STARTED for the tasks that still run after `TELLING_S`.
+
+    It is woken only where it has nothing in hand: tasks shorter than `TELLING_S`, one after the other, cost a
+    wake-up every `TELLING_S` and not one each.
+    """
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self._held: deque[tuple[float, _Outbox, Callable[[], None]]] = deque()
+        self._wake = threading.Semaphore(0)
+        threading.Thread(target=self._run, name="tells-started", daemon=True).start()
+
+    def hold(self, outbox: _Outbox, tell: Callable[[], None]) -> None:
+        outbox.held = tell
+        self._held.append((time.monotonic() + TELLING_S, outbox, tell))
+        if len(self._held) == 1:
+            self._wake.release()
+
+    def _run(self) -> None:
+        while True:
+            while self._held:
+                due, outbox, tell = self._held[0]
+                if outbox.held is tell:
+                    time.sleep(max(due - time.monotonic(), 0))
+                    outbox.tell(tell)
+                self._held.popleft()
+            self._wake.acquire()
 
 
 class _Link:

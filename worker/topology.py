@@ -20,13 +20,23 @@ TASKS = Exchange("tasks", type="topic", durable=True)
 #: Where rejected, expired and too often delivered messages go, by the routing key `<queue>.dead`.
 DEAD = Exchange("dead", type="direct", durable=True)
 
+#: What is looked at in a queue goes back to it, which counts as a failed delivery. RabbitMQ 4 drops a message at
+#: the 21st, unless the queue says otherwise; 3.10 has no limit then. The value that RabbitMQ 4 documents for none, -1,
+#: is accepted by 3.10 and drops it at the first [tried on 3.10.8 and 4.0.5]. So: the largest that both understand.
+NEVER_DROPPED = 2**31 - 1
+
 #: Results that nobody waits for any more. Kept a day and bounded: a script that never reads its
 #: results must fill neither the broker's disk nor block a worker.
 RESULTS_DEAD = Queue(
     "results.dead",
     exchange=DEAD,
     routing_key="results.dead",
-    queue_arguments={"x-queue-type": "quorum", "x-message-ttl": 86_400_000, "x-max-length": 100_000},
+    queue_arguments={
+        "x-queue-type": "quorum",
+        "x-message-ttl": 86_400_000,
+        "x-max-length": 100_000,
+        "x-delivery-limit": NEVER_DROPPED,
+    },
 )
 
 #: A message that came back this often without an acknowledgement is dead-lettered at the next failure:
@@ -67,7 +77,7 @@ def dead_queue(queue: str) -> Queue:
         dead_name(queue),
         exchange=DEAD,
         routing_key=dead_name(queue),
-        queue_arguments={"x-queue-type": "quorum"},
+        queue_arguments={"x-queue-type": "quorum", "x-delivery-limit": NEVER_DROPPED},
     )
 
 

@@ -19,12 +19,12 @@ class Caller:
     """Sends messages to a deployment's queues and collects the states that come to its own reply queue."""
 
     def __init__(self, workers: Workers) -> None:
-        url = urlsplit(workers.url)
+        # the app's URL leads straight to the broker, also where the workers go through a proxy
+        url = urlsplit(workers.app.conf.broker_url)
         self.vhost = url.path[1:]
         self._app = workers.app
-        # straight to the broker, also where the workers go through a proxy
         self._connection = amqp.Connection(
-            "localhost:5672", url.username, url.password, virtual_host=self.vhost, confirm_publish=True
+            f"{url.hostname}:{url.port}", url.username, url.password, virtual_host=self.vhost, confirm_publish=True
         )
         self._connection.connect()
         self.channel = self._connection.channel()

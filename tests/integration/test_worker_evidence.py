@@ -75,12 +75,12 @@ def test_where_queue_b_is_bound_to_the_key_of_queue_a_worker_b_refuses_the_copy(
     caller.channel.queue_bind("queue_b", "tasks", "queue_a")
     try:
         task_id = caller.send("task_a")
-        eventually(lambda: len(caller.metas(task_id)) >= 3, "all states of both copies")
+        eventually(lambda: len(caller.metas(task_id)) >= 2, "the states of both copies")
     finally:
         caller.channel.queue_unbind("queue_b", "tasks", "queue_a")
     both = caller.metas(task_id)
     told = {(meta["status"], meta["evidence"]["queue"]) for meta in both}
-    assert told == {("STARTED", "queue_a"), ("SUCCESS", "queue_a"), ("FAILURE", "queue_b")}
+    assert told == {("SUCCESS", "queue_a"), ("FAILURE", "queue_b")}
     refused = next(meta for meta in both if meta["status"] == "FAILURE")
     assert refused["result"]["exc_type"] == "WrongQueue"
     assert refused["evidence"]["node"].startswith("worker-b@")
