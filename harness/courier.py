@@ -12,10 +12,12 @@ from celery import Celery
 from kombu.serialization import dumps
 
 from harness.journal import Journal
-from harness.ledger import Entry, Ledger, Reply, TaskIds
+from harness.ledger import Entry, Ledger, TaskIds
 from harness.link import AmqpLink, Link, VirtualLink
-from harness.model import Event, Moment, Outcome, State, TaskSpec
+from harness.model import DeadLetter, Event, Moment, Outcome, State, TaskSpec
 from harness.pacing import schedule
+from harness.replay import Position
+from harness.reply import Reply
 
 #: Messages in flight at most; further ones are published as earlier ones come back.
 WINDOW = 8192
@@ -29,6 +31,8 @@ LOOK_S = 0.1
 #: many (half of what the broker sends ahead), and the first of them at most so long, in seconds.
 SETTLE_REPLIES = 500
 SETTLE_S = 0.05
+#: A resumed run first takes the states that wait for it: all have come when there is none for this long, in seconds.
+COLLECTED_S = 0.3
 #: After an interrupt, how long what has started may still finish, in seconds.
 INTERRUPT_GRACE_S = 2.0
 #: A message that nobody has consumed this long after the run's deadline is dead-lettered, in seconds.
@@ -96,9 +100,17 @@ class Courier:
         on_outcome: Callable[[Outcome], None],
         on_tick: Callable[[], None] = lambda: None,
         on_interrupt: Callable[[list[str]], None] = lambda ids: None,
+        url: str | None = None,
         window: int = WINDOW,
+        plan: Iterator[tuple[float, int, TaskSpec]] | None = None,
+        publish_for_s: float | None = None,
         now: Callable[[], float] | None = None,
     ) -> None:
+        """Args:
+        url: Of the broker, where it is not the app's own.
+        plan: When each task is due, as `pacing.schedule` says it; None: as that does.
+        publish_for_s: What is not published after so long is not published any more; None: all is.
+        """
         self._app = app
         self._ids = ids
         self._ledger = ledger
@@ -114,15 +126,20 @@ class Courier:
         self.now = now or clock()
         expires_s = timeout_s + EXPIRY_MARGIN_S
         self._batches = {id(spec): _Batch.build(app, spec, ids.run_id, expires_s) for spec in tasks}
-        self._schedule = schedule(tasks)
+        self._schedule = plan or schedule(tasks)
         self._next = next(self._schedule, None)
+        self._publish_for_s = publish_for_s
         link = VirtualLink if embedded else AmqpLink
-        self._link: Link = link(app, reply_queue(ids.run_id), REPLY_TTL_S, expires_s)
+        self._link: Link = link(app, reply_queue(ids.run_id), REPLY_TTL_S, expires_s, url)
         self._link.on_confirm = self._confirmed
         self._link.on_refusal = self._refused
         self._link.on_reply = self._replied
         self._link.on_block = lambda reason: self.notes.append(f"the broker blocked publishing: {reason}")
         self._journaled = 0  # ids below this are on disk as attempted
+        self._resumed = False
+        self._received_at = self._published_at = 0.0  # the last state, the last message
+        self._maybe_published = 0  # ids below this may have been published by an earlier process
+        self._pace_from = 0.0  # when the schedule begins, ours
         self._interrupted_at: float | None = None
         self._settle_at = 0.0  # when the replies taken so far are acknowledged
         self._leaving = False
@@ -141,21 +158,42 @@ class Courier:
         """
         try:
             self._link.open()
-            self._note_attempts()
+            if not self._resumed:
+                self._note_attempts()
         except BaseException:
-            self._journal.close(complete=True)  # nothing was published, so there is nothing to resume
+            self._journal.close(complete=not self._resumed)  # nothing published is nothing to resume
             raise
+
+    def take_over(self, position: Position) -> None:
+        """Go on where another process stood; the ledger is there already. Before `prepare`.
+
+        What it may have published after its last record is published again.
+        """
+        self._resumed = True
+        self._schedule, self._next = position.plan, next(position.plan, None)
+        self._journaled = self._maybe_published = position.attempted
+        self.started_at, self.last_at = position.began_at, position.last_at
+        for meta in position.recent:
+            self._link.known(meta)
 
     def run(self) -> None:
         """Publish and gather until every id has a final state, the deadline passes or the run is interrupted."""
-        self.started_at = self.last_at = self.now()
-        deadline = self.started_at + self._timeout_s
+        now = self.now()
+        deadline = now + self._timeout_s
+        self._pace_from = now - (self._next[0] if self._resumed and self._next else 0.0)
+        if not self.started_at:
+            self.started_at = self.last_at = now
+            self._journal.note({"began": now})
+        collected = not self._resumed
         revoked = False
         while not self._done(deadline):
             if self.interrupted and not revoked:
                 revoked = True
                 self._on_interrupt(self._not_started())
             try:
+                if not collected:
+                    self._collect(deadline)
+                    collected = True
                 published = self._publish()
                 self._link.drain(0 if published else self._idle_s(deadline))
                 self._settle()
@@ -166,8 +204,17 @@ class Courier:
     def _idle_s(self, deadline: float) -> float:
         """Return how long there is nothing to do but to listen."""
         now = self.now()
-        due = deadline if self._next is None or self._full else min(deadline, self.started_at + self._next[0])
+        due = deadline if self._next is None or self._full else min(deadline, self._pace_from + self._next[0])
         return min(LOOK_S, max(due - now, 0.001))
+
+    def _collect(self, deadline: float) -> None:
+        """Take the states that came while nobody was there, then publish again what was never confirmed."""
+        self._received_at = self.now()
+        while not self._done(deadline) and self.now() < self._received_at + COLLECTED_S:
+            self._link.drain(COLLECTED_S)
+            self._settle()
+        again = self._publish_again()
+        self.notes.append(f"resumed; {again} unconfirmed messages were published again")
 
     @property
     def _full(self) -> bool:
@@ -192,6 +239,16 @@ class Courier:
             self.waiting = False
 
     @property
+    def publishing(self) -> bool:
+        """Whether there is something left to publish."""
+        return self._next is not None and not self.interrupted
+
+    @property
+    def published_at(self) -> float:
+        """When the last message was published; 0.0 where none was."""
+        return self._published_at
+
+    @property
     def interrupted(self) -> bool:
         return self._interrupted_at is not None
 
@@ -212,8 +269,10 @@ class Courier:
     def replies_kept(self) -> bool:
         """Whether a state may still come: then the reply queue stays for it, and the journal for a resume."""
         counts = self._ledger.counts
-        ended = counts.completed + counts.unacknowledged
-        return counts.attempted > 0 and (counts.attempted < self._total or ended < counts.attempted)
+        ended = counts.completed + counts.unacknowledged + counts.dead_lettered
+        to_come = counts.attempted < self._total and self._journal.resumable
+        unfinished = counts.attempted > 0 and (to_come or ended < counts.attempted)
+        return unfinished and self._link.confirms  # the embedded broker ends with its run
 
     def _done(self, deadline: float) -> bool:
         now = self.now()
@@ -227,13 +286,15 @@ class Courier:
 
     def _publish(self) -> int:
         """Publish up to `BURST` messages and return how many."""
+        if self._publish_for_s is not None and self.now() >= self._pace_from + self._publish_for_s:
+            self._next, self._total = None, self._ledger.attempted
         if self._interrupted_at is not None or self._link.blocked:
             return 0
-        published = 0
+        first = self._ledger.attempted
         while (
-            published < BURST
+            self._ledger.attempted - first < BURST
             and self._next is not None
-            and self.started_at + self._next[0] <= self.now()
+            and self._pace_from + self._next[0] <= self.now()
             and not self._full
         ):
             if self._ledger.attempted == self._journaled:
@@ -241,11 +302,30 @@ class Courier:
             index = self._ledger.attempted
             due_s, number, spec = self._next
             self._next = next(self._schedule, None)
-            self._ledger.attempt(index, spec, self.now(), number, self.started_at + due_s)
-            self._tell(Moment.SENT, self._ledger.in_flight[index], "Dispatching task...")
-            self._send(self._ledger.in_flight[index])
-            published += 1
-        return published
+            self._ledger.attempt(index, spec, self.now(), number, self._pace_from + due_s)
+            if index < self._maybe_published:
+                self._ledger.republish(index)
+        entries = [self._ledger.in_flight[index] for index in range(first, self._ledger.attempted)]
+        if entries:
+            self._journal.sent(first, self._ledger.attempted, self.now())
+            self._journal.flush()
+        for entry in entries:
+            entry.published_at = self._published_at = self.now()
+            self._tell(Moment.SENT, entry, "Dispatching task...")
+            self._send(entry)
+        return len(entries)
+
+    def _publish_again(self) -> int:
+        """Publish what was never confirmed once more, with the same ids; return how many."""
+        self._ledger.vouch(self.now())
+        again = self._ledger.unconfirmed
+        if again:
+            self._journal.note({"again": [entry.index for entry in again]})
+            self._journal.flush()
+        for entry in again:
+            self._ledger.republish(entry.index)
+            self._send(entry)
+        return len(again)
 
     def _send(self, entry: Entry) -> None:
         batch = self._batches[id(entry.spec)]
@@ -260,12 +340,16 @@ class Courier:
         self._journaled = stop
 
     def _confirmed(self, task_id: str) -> None:
-        entry = self._ledger.confirm(self._index(task_id), self.now())
+        index, now = self._index(task_id), self.now()
+        self._journal.confirmed(index, now)
+        entry = self._ledger.confirm(index, now)
         if entry:
             self._tell(Moment.PENDING, entry, f"Task ID: {task_id}")
 
     def _refused(self, task_id: str, reason: str) -> None:
-        outcome = self._ledger.refuse(self._index(task_id), reason)
+        index = self._index(task_id)
+        self._journal.refused(index, reason)
+        outcome = self._ledger.refuse(index, reason)
         if outcome:
             self._end(outcome)
 
@@ -276,27 +360,21 @@ class Courier:
 
     # --- in ---------------------------------------------------------------------------------------
 
-    def _replied(self, meta: Mapping[str, Any]) -> None:
-        state = str(meta.get("status", ""))
-        reply = Reply(
-            task_id=str(meta.get("task_id", "")),
-            state=state,
-            at=self.now(),
-            evidence=meta.get("evidence") or {},
-            result=meta.get("result") if state == "SUCCESS" else _error(meta.get("result")),
-        )
+    def _replied(self, meta: Mapping[str, Any], body: str) -> None:
+        reply = Reply.of(meta, self.now())
+        self._journal.got(body, reply.at)
+        self._received_at = reply.at
         outcome = self._ledger.receive(reply)
         if outcome:
             self.last_at = reply.at
             self._end(outcome)
-        elif state == "RETRY":
+        elif reply.state == "RETRY":
             index = self._ids.index(reply.task_id)
             entry = self._ledger.in_flight.get(index) if index is not None else None
             if entry:
                 self._tell(Moment.RETRY, entry, f"Attempt {entry.retries + 1} failed: {reply.result}")
 
     def _end(self, outcome: Outcome) -> None:
-        self._journal.ended(outcome.index, outcome.state.value)
         if outcome.state is State.SUCCEEDED:
             took = f"Completed in {outcome.run_time_s:.3f}s" if outcome.run_time_s is not None else "Completed"
             self._on_event(self._event(Moment.SUCCESS, outcome.task, outcome.task_id, took))
@@ -308,8 +386,26 @@ class Courier:
             )
         self._on_outcome(outcome)
 
+    @property
+    def idle_s(self) -> float:
+        """Seconds since the last state was received, or the last message published."""
+        return self.now() - max(self._received_at, self._published_at, self.started_at)
+
+    def claim(self, meta: Mapping[str, Any], body: str) -> bool:
+        """Take a state that was found elsewhere than in the run's own queue; return whether it was news."""
+        return self._link.claim(meta, body)
+
+    def bury(self, letter: DeadLetter) -> None:
+        """End an id in flight whose message is in the dead letters: no result of it will come."""
+        index = self._ids.index(letter.task_id)
+        entry = None if index is None else self._ledger.in_flight.get(index)
+        if entry:
+            self._end(self._ledger.bury(entry, letter.words))
+
     def finish(self, locate: Callable[[str], tuple[State, str]]) -> None:
         """End what has no final state: unconfirmed ids as such, the others where `locate` finds them."""
+
+        self._ledger.vouch(self.now())
 
         def column(entry: Entry) -> tuple[State, str]:
             if entry.confirmed_at is None and not entry.last_state and self._link.confirms:
@@ -322,6 +418,7 @@ class Courier:
     def _settle(self) -> None:
         """Acknowledge the replies that were handled, once the journal has them on disk."""
         now = self.now()
+        self._journal.flush()
         if not self._link.unsettled:
             self._settle_at = now + SETTLE_S
         elif now >= self._settle_at or self._link.unsettled >= SETTLE_REPLIES:
@@ -339,16 +436,14 @@ class Courier:
             try:
                 with self.wait():
                     self._link.reopen()
-                again = self._ledger.unconfirmed
-                for entry in again:
-                    self._send(entry)
+                again = self._publish_again()
             except self._link.outages:
                 self._on_tick()
                 with self.wait():
                     time.sleep(min(backoff_s, max(deadline - self.now(), 0)))
                 backoff_s = min(backoff_s * 2, 2.0)
             else:
-                self.notes.append(f"reconnected; {len(again)} unconfirmed messages were published again")
+                self.notes.append(f"reconnected; {again} unconfirmed messages were published again")
                 return
 
     # --- telling ----------------------------------------------------------------------------------
@@ -358,12 +453,3 @@ class Courier:
 
     def _event(self, moment: Moment, task: str, task_id: str, detail: str) -> Event:
         return Event(moment=moment, at=self.now(), task=task, task_id=task_id, detail=detail)
-
-
-def _error(result: Any) -> str:
-    """Return a failure's result in words; Celery stores an exception as its type and its arguments."""
-    if isinstance(result, dict) and "exc_type" in result:
-        message = result.get("exc_message")
-        words = ", ".join(map(str, message)) if isinstance(message, (list, tuple)) else str(message)
-        return f"{result['exc_type']}: {words}"
-    return str(result)

@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.model import LedgerCounts, Outcome, State, TaskSpec
+from harness.model import MAX_HELD, Cause, Duplicate, LedgerCounts, Outcome, State, TaskSpec
+from harness.reply import Reply
 
-_CONFIRMED, _DUPLICATED, _REFUSED = 1, 2, 4
+_CONFIRMED, _DUPLICATED, _REFUSED, _REDELIVERED, _REPUBLISHED = 1, 2, 4, 8, 16
 
 #: Celery's final states. REVOKED covers a task that expired before it started.
 _FINAL_STATES = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
@@ -55,28 +56,18 @@ class Entry:
     intended_at: float | None = None
     confirmed_at: float | None = None
     starts: int = 0  # executions seen to start
-    latest: int = -1  # the highest count of retries among them
     last_state: str = ""  # the last state received, in Celery's words
     redelivered: bool = False
     retries: int = 0
     node: str | None = None
+    pid: int | None = None  # of the process that executes it, as its node counts
     queue: str | None = None
     queue_evidence: str | None = None
     first_started_at: float | None = None  # node's clock, as the next two
     started_at: float | None = None
-    started: dict[int, float] = field(default_factory=dict)  # by retries: this attempt began
+    started: dict[int, float | None] = field(default_factory=dict)  # by retries: this attempt began, first
+    begun: set[float] = field(default_factory=set)  # when each execution did
     retried: dict[int, float] = field(default_factory=dict)  # by retries: this attempt asked for another
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
-    """A state of a task as its worker reported it."""
-
-    task_id: str
-    state: str  # Celery's: STARTED, RETRY, SUCCESS, FAILURE, REVOKED
-    at: float  # ours: received
-    evidence: Mapping[str, Any]  # worker/evidence.py; empty from a worker without our backend
-    result: Any = None  # what the task returned; for a failure, the error in words
 
 
 class Ledger:
@@ -91,7 +82,8 @@ class Ledger:
         self._flags = bytearray()
         self.in_flight: dict[int, Entry] = {}
         self.acknowledged = 0
-        self._duplicated = 0
+        self._duplicated = self._unexplained = 0
+        self.duplicates: list[Duplicate] = []  # the first of them
         self._recovered = 0
         self._unexpected = 0
         self._ended = dict.fromkeys(State, 0)
@@ -127,46 +119,73 @@ class Ledger:
         self._flags[index] |= _REFUSED
         return self._end(entry, State.UNACKNOWLEDGED, error=reason)
 
+    def vouch(self, at: float) -> None:
+        """Count as confirmed what was heard of: a worker had it, so the broker had; its confirm was lost."""
+        for index, flags in enumerate(self._flags):
+            entry = self.in_flight.get(index)
+            if not flags & (_CONFIRMED | _REFUSED) and (entry is None or entry.last_state):
+                self.confirm(index, at)
+
+    def republish(self, index: int) -> None:
+        """Note that the message was published again, or may have been: two of it can arrive."""
+        self._flags[index] |= _REPUBLISHED
+
     def receive(self, reply: Reply) -> Outcome | None:
         """Take a state of a task; return its outcome where the state is final and the first such."""
         index = self._ids.index(reply.task_id)
         if index is None or index >= len(self._flags):
             self._unexpected += 1
             return None
+        seen = reply.evidence
+        if seen.get("redelivered"):
+            self._flags[index] |= _REDELIVERED
         entry = self.in_flight.get(index)
         if entry is None:
             if reply.state in _FINAL_STATES or reply.state == "STARTED":
-                self._mark_duplicated(index)
+                self._mark_duplicated(index, f"{reply.state} after its final state", seen)
             return None
-        seen = reply.evidence
         retries = seen.get("retries", entry.retries)
-        if reply.state == "STARTED":
-            # by its number, not by the state before it: the next attempt may run in another process, whose
-            # STARTED overtakes this one's RETRY
-            if entry.starts and retries <= entry.latest and ("retries" in seen or entry.last_state != "RETRY"):
-                self._mark_duplicated(index)
-            entry.starts += 1
-            entry.latest = max(entry.latest, retries)
-            if started_at := _time(seen.get("started_at")):
-                entry.started.setdefault(retries, started_at)
-                entry.first_started_at = entry.first_started_at or started_at
-        elif reply.state == "RETRY":
+        started_at = _time(seen.get("started_at"))
+        self._note_start(entry, reply, retries, started_at)
+        if reply.state == "RETRY":
             if at := _time(seen.get("at")):
                 entry.retried[retries] = at
-            if retries < entry.latest:
+            if retries < max(entry.started, default=0):
                 return None  # overtaken: the next attempt has begun
         entry.last_state = reply.state
         entry.redelivered = entry.redelivered or bool(seen.get("redelivered"))
         entry.retries = retries
         entry.node = seen.get("node") or entry.node
+        entry.pid = reply.pid or entry.pid
         entry.queue = seen.get("queue") or entry.queue
         entry.queue_evidence = seen.get("queue_evidence") or entry.queue_evidence
-        entry.started_at = _time(seen.get("started_at")) or entry.started_at
+        entry.started_at = started_at or entry.started_at
         if reply.state not in _FINAL_STATES:
             return None
         if reply.state == "SUCCESS":
             return self._end(entry, State.SUCCEEDED, reply=reply)
         return self._end(entry, State.FAILED, reply=reply, error=str(reply.result))
+
+    def _note_start(self, entry: Entry, reply: Reply, retries: int, started_at: float | None) -> None:
+        """Count an execution that began, told by its STARTED or, where it was short, by the state that ended it.
+
+        An attempt that began at two times was executed twice. Goes by the attempt's number, not by the state before
+        it: the next attempt may run in another process, whose states overtake this one's RETRY.
+        """
+        if reply.state != "STARTED" and (started_at is None or started_at in entry.begun):
+            return
+        if started_at is not None:
+            entry.begun.add(started_at)
+        if retries not in entry.started:
+            entry.started[retries] = started_at
+        elif "retries" in reply.evidence or entry.last_state != "RETRY":
+            self._mark_duplicated(entry.index, f"attempt {retries + 1} began again", reply.evidence)
+        entry.starts += 1
+        entry.first_started_at = entry.first_started_at or started_at
+
+    def bury(self, entry: Entry, words: str) -> Outcome:
+        """Close an id whose message is in the dead letters."""
+        return self._end(entry, State.DEAD_LETTERED, error=words)
 
     def close(self, locate: Callable[[Entry], tuple[State, str]]) -> list[Outcome]:
         """End every id still in flight; `locate` says in which column, and where it was found or why not."""
@@ -197,14 +216,28 @@ class Ledger:
             acknowledged=self.acknowledged,
             **{state.value: count for state, count in self._ended.items()},
             duplicated=self._duplicated,
+            unexplained=self._unexplained,
             recovered=self._recovered,
             unexpected=self._unexpected,
         )
 
-    def _mark_duplicated(self, index: int) -> None:
-        if not self._flags[index] & _DUPLICATED:
-            self._flags[index] |= _DUPLICATED
-            self._duplicated += 1
+    def _mark_duplicated(self, index: int, what: str, seen: Mapping[str, Any]) -> None:
+        if self._flags[index] & _DUPLICATED:
+            return
+        cause = self._cause(index, seen)
+        self._flags[index] |= _DUPLICATED
+        self._duplicated += 1
+        self._unexplained += cause is Cause.UNEXPLAINED
+        if len(self.duplicates) < MAX_HELD:
+            where = f"{what} on {seen.get('node') or 'a node that is not known'}"
+            self.duplicates.append(Duplicate(task_id=self._ids.at(index), cause=cause, evidence=where))
+
+    def _cause(self, index: int, seen: Mapping[str, Any]) -> Cause:
+        if self._flags[index] & _REDELIVERED:
+            return Cause.REDELIVERED
+        if self._flags[index] & _REPUBLISHED:
+            return Cause.REPUBLISHED
+        return Cause.REPEATED if seen.get("repeated") else Cause.UNEXPLAINED
 
     def _end(
         self,
@@ -239,9 +272,9 @@ class Ledger:
             attempts=max(entry.starts, entry.retries + 1) if entry.started_at else entry.starts,
             retries=entry.retries,
             waits_s=tuple(
-                entry.started[retries + 1] - at
+                began - at
                 for retries, at in sorted(entry.retried.items())
-                if retries + 1 in entry.started
+                if (began := entry.started.get(retries + 1)) is not None
             ),
             redelivered=entry.redelivered,
             result=reply.result if reply and state is State.SUCCEEDED else None,

@@ -31,7 +31,7 @@ class Link(Protocol):
 
     on_confirm: Callable[[str], None]  # the broker has the message of this task id
     on_refusal: Callable[[str, str], None]  # it has not, and will not: task id, reason
-    on_reply: Callable[[Mapping[str, Any]], None]  # a state of a task, as its worker's backend wrote it
+    on_reply: Callable[[Mapping[str, Any], str], None]  # a state of a task, as its worker's backend wrote it; its JSON
     on_block: Callable[[str], None]  # the broker takes nothing for now: reason
     confirms: bool  # whether on_confirm is ever called
     blocked: bool
@@ -53,6 +53,10 @@ class Link(Protocol):
 
     def settle(self) -> None: ...
 
+    def known(self, meta: Mapping[str, Any]) -> None: ...
+
+    def claim(self, meta: Mapping[str, Any], body: str) -> bool: ...
+
     def close(self, *, delete_replies: bool) -> None: ...
 
     def abandon(self) -> None: ...
@@ -66,7 +70,7 @@ class _Callbacks:
     def __init__(self) -> None:
         self.on_confirm: Callable[[str], None] = _nothing
         self.on_refusal: Callable[[str, str], None] = _nothing
-        self.on_reply: Callable[[Mapping[str, Any]], None] = _nothing
+        self.on_reply: Callable[[Mapping[str, Any], str], None] = _nothing
         self.on_block: Callable[[str], None] = _nothing
         self.blocked = False
 
@@ -81,7 +85,9 @@ class AmqpLink(_Callbacks):
 
     confirms = True
 
-    def __init__(self, app: Celery, reply_queue: str, reply_ttl_s: float, expires_s: float) -> None:
+    def __init__(
+        self, app: Celery, reply_queue: str, reply_ttl_s: float, expires_s: float, url: str | None = None
+    ) -> None:
         super().__init__()
         self._app = app
         self._reply_queue = reply_queue
@@ -96,7 +102,7 @@ class AmqpLink(_Callbacks):
             "read_timeout": SILENCE_S,
         }
         self._connection = app.connection_for_write(
-            connect_timeout=CONNECT_TIMEOUT_S, transport_options=options, heartbeat=self._heartbeat_s
+            url, connect_timeout=CONNECT_TIMEOUT_S, transport_options=options, heartbeat=self._heartbeat_s
         )
         self.outages = (*self._connection.connection_errors, *self._connection.channel_errors, OSError)
         self._waiting: dict[int, str] = {}  # delivery tag -> task id, in publishing order
@@ -232,13 +238,24 @@ class AmqpLink(_Callbacks):
             return  # not a state; acknowledged with the rest
         if not isinstance(meta, dict):
             return
-        key = (meta.get("task_id"), meta.get("status"), (meta.get("evidence") or {}).get("at"))
-        if message.delivery_info.get("redelivered") and key in self._handled:
+        if message.delivery_info.get("redelivered") and _key(meta) in self._handled:
             return  # taken before the connection was lost, and sent again because its acknowledgement was
-        self._handled[key] = None
+        self.known(meta)
+        self.on_reply(meta, _text(message.body))
+
+    def claim(self, meta: Mapping[str, Any], body: str) -> bool:
+        """Take a state that came another way, unless it is known."""
+        if _key(meta) in self._handled:
+            return False
+        self.known(meta)
+        self.on_reply(meta, body)
+        return True
+
+    def known(self, meta: Mapping[str, Any]) -> None:
+        """Note a state as taken: where the broker delivers it again, it is dropped."""
+        self._handled[_key(meta)] = None
         if len(self._handled) > REPLY_PREFETCH:
             del self._handled[next(iter(self._handled))]
-        self.on_reply(meta)
 
     def _block(self, reason: str) -> None:
         self.blocked = True
@@ -254,14 +271,25 @@ class AmqpLink(_Callbacks):
             self._connection.heartbeat_check(rate=2)
 
 
+def _key(meta: Mapping[str, Any]) -> tuple[Any, ...]:
+    evidence = meta.get("evidence")
+    return meta.get("task_id"), meta.get("status"), evidence.get("at") if isinstance(evidence, dict) else None
+
+
+def _text(body: str | bytes) -> str:
+    return body if isinstance(body, str) else bytes(body).decode()
+
+
 class VirtualLink(_Callbacks):
     """One of kombu's virtual transports (embedded mode): the same talk, without confirms and redelivery."""
 
     confirms = False
 
-    def __init__(self, app: Celery, reply_queue: str, reply_ttl_s: float, expires_s: float) -> None:
+    def __init__(
+        self, app: Celery, reply_queue: str, reply_ttl_s: float, expires_s: float, url: str | None = None
+    ) -> None:
         super().__init__()
-        self._connection = app.connection_for_write()
+        self._connection = app.connection_for_write(url)
         self._reply_queue = reply_queue
         self.outages = (*self._connection.connection_errors, *self._connection.channel_errors)
         self.unconfirmed = 0
@@ -297,6 +325,12 @@ class VirtualLink(_Callbacks):
     def settle(self) -> None:
         pass
 
+    def known(self, meta: Mapping[str, Any]) -> None:
+        pass
+
+    def claim(self, meta: Mapping[str, Any], body: str) -> bool:
+        raise NotImplementedError("these transports have one way")
+
     def close(self, *, delete_replies: bool) -> None:
         self.abandon()
 
@@ -305,4 +339,4 @@ class VirtualLink(_Callbacks):
 
     def _on_body(self, meta: Any, message: Any) -> None:
         if isinstance(meta, dict):
-            self.on_reply(meta)
+            self.on_reply(meta, _text(message.body))

@@ -102,11 +102,11 @@ class DeadLetters:
 class Threshold:
     """A limit in k6's words: metric `round_trip`, expression `p(95)<500ms`."""
 
-    metric: str  # run_time, queue_wait, round_trip, lag, failures
+    metric: str  # run_time, queue_wait, round_trip, lag, failures; of a load also throughput, backlog
     aggregate: str  # p, avg, med, min, max; rate or count of failures
     rank: float | None  # for p: above 0 and up to 100
     operator: str  # < <= > >= == !=
-    limit: float  # seconds; a share for rate
+    limit: float  # seconds; for failures a share or a number, for throughput a number a second, for backlog messages
     text: str  # as written
 
 
@@ -121,6 +121,7 @@ class RunExpectation:
     dead_letters: tuple[DeadLetters, ...] = ()
     thresholds: tuple[Threshold, ...] = ()
     routing: bool = False  # every registered task is dispatched, and delivered where the router says
+    recovery: Bounds | None = None  # seconds, from a fault to the last task that it hit having ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +138,106 @@ class TaskSpec:
     expect: TaskExpectation = TaskExpectation()
 
 
+class FaultKind(StrEnum):
+    """What a fault does. Its target is a service, `broker`, `dispatcher`, or a queue."""
+
+    KILL = "kill"  # SIGKILL: a container, a process group, the broker, this dispatcher
+    KILL_MAIN = "kill_main"  # SIGKILL of the worker's main process only
+    KILL_CHILD = "kill_child"  # SIGKILL of a pool child that executes a task
+    STOP = "stop"  # SIGTERM: a warm shutdown
+    PAUSE = "pause"  # nothing in it runs
+    SCALE = "scale"  # so many nodes of the service
+    DISCONNECT = "disconnect"  # no packet passes, and nobody is told
+    RESTART = "restart"  # the broker, gracefully
+    FREEZE = "freeze"  # the broker stops answering
+    CLOSE_CONNECTIONS = "close_connections"  # the broker closes those of this virtual host
+    DELETE_QUEUE = "delete_queue"
+    MEMORY_ALARM = "memory_alarm"  # the broker takes no messages
+    MALFORMED = "malformed"  # messages that no worker can decode are published to a queue
+
+
+#: Targets that are no service.
+BROKER, DISPATCHER, REPLIES = "broker", "dispatcher", "replies"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """Something that goes wrong during a run, on purpose."""
+
+    kind: FaultKind
+    target: str
+    at_s: float | None = None  # so long after the run began
+    after: float | None = None  # once this share of the tasks has ended, 0 to 1
+    on_start: bool = False  # each time a task starts on the target
+    times: int = 1  # with on_start: so often at most
+    for_s: float | None = None  # undone after so long; None: at the end of the run
+    every_node: bool = False  # of the service; otherwise one that executes a task
+    count: int = 0  # scale: so many nodes
+    grace_s: float | None = None  # stop: SIGKILL after so long; None: the deployment's own
+
+    @property
+    def touches_broker(self) -> bool:
+        """Whether it reaches beyond what the run made: the broker itself, or a queue that is not the run's own."""
+        if self.kind is FaultKind.DELETE_QUEUE:
+            return self.target != REPLIES
+        return self.target == BROKER
+
+    @property
+    def words(self) -> str:
+        """What it does, and when: "kill worker-a at 1s"."""
+        does = self.kind.value.replace("_", " ")
+        target = f"{self.target} to {self.count}" if self.kind is FaultKind.SCALE else self.target
+        if self.on_start:
+            return f"{does} {target} each time a task starts there, at most {self.times} times"
+        when = f"at {self.at_s:g}s" if self.at_s is not None else f"after {self.after or 0:.0%}"
+        lasts = f" for {self.for_s:g}s" if self.for_s is not None else ""
+        return f"{does} {target} {when}{lasts}"
+
+
+class LoadModel(StrEnum):
+    """What decides when the next task is published."""
+
+    BURST = "burst"  # nothing: all of them at once
+    OPEN = "open"  # the clock: so many a second, whatever comes of the earlier ones
+    CLOSED = "closed"  # the end of an earlier one: so many are in flight
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """How a load is published, and from when on it counts. Durations are from the start of the run."""
+
+    model: LoadModel
+    window: int  # tasks in flight at most; in the closed model so many all the time
+    rate: float | None = None  # open: tasks a second, of all kinds together, once the ramp is over
+    ramp_s: float = 0.0  # open: the rate grows from 0 to its full height
+    duration_s: float | None = None  # publishing ends then; None: with the last task
+    warmup_s: float = 0.0  # what is due before is in the ledger, and not in the figures
+
+    @property
+    def steady_s(self) -> float:
+        """When the figures begin: ramp and warm-up are over."""
+        return max(self.ramp_s, self.warmup_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadProfile:
+    """What load_test.py is asked for, by an entry of `load:` in test-config.yml or by its flags. None: not said."""
+
+    description: str | None = None
+    tasks: int | None = None  # of each kind, times its share of the mix
+    rate: float | None = None  # a second, all kinds together
+    in_flight: int | None = None
+    duration_s: float | None = None
+    ramp_s: float | None = None
+    warmup_s: float | None = None
+    mix: Mapping[str, int] | None = None  # task -> its share; None: one of each registered task
+    work_s: float | None = None  # None: what the tasks do by themselves
+    thresholds: tuple[Threshold, ...] | None = None
+    max_error_rate: float | None = None  # 0 to 1: so many may fail
+    max_lag_s: float | None = None
+    timeout_s: float | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """What one run should do."""
@@ -149,6 +250,7 @@ class Scenario:
     tags: tuple[str, ...] = ()
     expect: RunExpectation = RunExpectation()
     reconnect: bool = False  # the workers' broker connections are cut, and made again, before the run
+    faults: tuple[Fault, ...] = ()
 
     @property
     def task_count(self) -> int:
@@ -165,6 +267,14 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceScaling:
+    """How many replicas of a service `scale.py` starts."""
+
+    default: int = 1  # where it is told `default`
+    max: int = 10  # more than these only with --yes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """test-config.yml, whole and valid."""
 
@@ -172,6 +282,8 @@ class Config:
     workers: tuple[WorkerSpec, ...]
     scenarios: tuple[Scenario, ...]
     settings: Settings = field(default_factory=Settings)
+    scaling: Mapping[str, ServiceScaling] = field(default_factory=dict)  # by service; the others: as ServiceScaling()
+    load: Mapping[str, LoadProfile] = field(default_factory=dict)  # by name
 
 
 # --- what happened --------------------------------------------------------------------------------
@@ -277,6 +389,37 @@ class DeadLetter:
     came_from: str  # the queue that it was dead-lettered from
     times: int  # how often that happened to it
 
+    @property
+    def words(self) -> str:
+        return f"in {self.queue}: {self.reason} from {self.came_from}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedLetter:
+    """A dead letter, and when it became one: by the broker's clock, in whole seconds since the epoch."""
+
+    letter: DeadLetter
+    first_at: float | None  # the queue that it came from first dead-lettered it; None where nothing says so
+    last_at: float | None  # the same for the latest reason: of each reason RabbitMQ keeps the first time
+
+
+class Cause(StrEnum):
+    """Why an id ran, or ended, more than once."""
+
+    REDELIVERED = "redelivered"  # the broker delivered its message again: a worker, or its connection, was lost
+    REPUBLISHED = "published again"  # its confirm was lost, so its message was published twice
+    REPEATED = "result sent again"  # it ran once; the confirm of its result was lost
+    UNEXPLAINED = "unexplained"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duplicate:
+    """An id that ran, or ended, more than once."""
+
+    task_id: str
+    cause: Cause
+    evidence: str  # what showed it: "attempt 1 began again on worker-a@12514a296d7c"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
@@ -312,6 +455,7 @@ class LedgerCounts:
     unacknowledged: int = 0
     dead_lettered: int = 0
     duplicated: int = 0  # ids with a second final state, or a second start without a retry between
+    unexplained: int = 0  # of these, ids of which nothing says why
     recovered: int = 0  # ids completed after a redelivery
     unexpected: int = 0  # replies for ids that this run never sent
 
@@ -324,6 +468,29 @@ class LedgerCounts:
         return self.attempted == (
             self.succeeded + self.failed + self.unfinished + self.lost + self.unacknowledged + self.dead_lettered
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """How the tasks that a fault hit came back. Seconds from the fault; None: none of them did."""
+
+    tasks: int  # in flight there when it struck, and not ended by then
+    ended: int = 0  # of these, have a final state
+    rerun_s: float | None = None  # until the last of them that was executed again began to be
+    first_s: float | None = None  # until the first of them had ended
+    last_s: float | None = None  # until the last of them had
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultRecord:
+    """One time that a fault was applied, or could not be."""
+
+    what: str  # as asked: "kill worker-a at 1s"
+    hit: str  # what it was done to: "container demo-worker-a-1 (worker-a@12514a296d7c)"
+    at_s: float  # after the run began
+    undone_at_s: float | None = None  # after the run began; None: nothing to undo
+    error: str | None = None  # why it could not be applied or undone: the run proves nothing
+    recovery: Recovery | None = None
 
 
 # --- what it means --------------------------------------------------------------------------------
@@ -418,7 +585,9 @@ class Report:
     checks: tuple[Check, ...]
     thresholds: tuple[Check, ...] = ()  # limits on figures: crossing one is exit 99, not a failed check
     dead_letters: tuple[DeadLetter, ...] = ()  # of this run, where they were looked for; at most MAX_HELD
+    duplicates: tuple[Duplicate, ...] = ()  # in the order in which they were seen; at most MAX_HELD
     interrupted: bool = False
+    faults: tuple[FaultRecord, ...] = ()  # in the order in which they struck
     notes: tuple[str, ...] = ()  # what a reader must know: reconnects, missing confirms, clock differences
     schema_version: int = SCHEMA_VERSION
 
@@ -431,10 +600,17 @@ class Report:
         return tuple(threshold for threshold in self.thresholds if not threshold.passed)
 
     @property
+    def invalid(self) -> tuple[FaultRecord, ...]:
+        """Faults that were not what was asked: whatever the run showed, it is not what it was made for."""
+        return tuple(fault for fault in self.faults if fault.error)
+
+    @property
     def exit_code(self) -> ExitCode:
         """The one verdict: exit code, last line and JSON all come from here."""
         if self.interrupted:
             return ExitCode.INTERRUPTED
+        if self.invalid:
+            return ExitCode.UNAVAILABLE
         if self.failed_checks or not self.checks:
             return ExitCode.CHECK_FAILED
         return ExitCode.THRESHOLD if self.crossed else ExitCode.OK

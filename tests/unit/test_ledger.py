@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.ledger import Entry, Ledger, Reply, TaskIds
-from harness.model import LedgerCounts, Outcome, State, TaskSpec
+from harness.model import Cause, Duplicate, LedgerCounts, Outcome, State, TaskSpec
 
 SPEC = TaskSpec(task="task_a")
 IDS = TaskIds("0123456789ab")
@@ -116,7 +117,76 @@ def test_a_second_final_state_is_a_duplicate_of_an_id_and_not_another_outcome() 
     assert book.receive(reply("SUCCESS")) is not None
     assert book.receive(reply("FAILURE")) is None
     assert book.receive(reply("SUCCESS")) is None
-    assert book.counts == LedgerCounts(attempted=1, acknowledged=1, succeeded=1, duplicated=1)
+    assert book.counts == LedgerCounts(attempted=1, acknowledged=1, succeeded=1, duplicated=1, unexplained=1)
+
+
+def test_a_task_too_short_for_a_start_of_its_own_has_one_told_by_its_end() -> None:
+    book = ledger()
+    outcome = book.receive(reply("SUCCESS", retries=0, started_at=1.5, at=1.51))
+    assert outcome is not None
+    assert (outcome.attempts, outcome.first_started_at, book.counts.duplicated) == (1, 1.5, 0)
+
+
+def test_an_end_that_tells_of_another_start_than_was_seen_is_a_duplicate() -> None:
+    book = ledger()
+    book.receive(reply("STARTED", retries=0, started_at=1.0))
+    outcome = book.receive(reply("SUCCESS", retries=0, started_at=5.0, redelivered=True, node="worker-a@other"))
+    assert outcome is not None
+    assert (outcome.attempts, outcome.first_started_at, outcome.started_at) == (2, 1.0, 5.0)
+    assert book.duplicates == [
+        Duplicate(task_id=IDS.at(0), cause=Cause.REDELIVERED, evidence="attempt 1 began again on worker-a@other")
+    ]
+
+
+def test_a_redelivered_execution_that_tells_its_start_and_its_end_is_counted_once() -> None:
+    book = ledger()
+    book.receive(reply("STARTED", retries=0, started_at=1.0))
+    book.receive(reply("STARTED", retries=0, started_at=5.0, redelivered=True))
+    outcome = book.receive(reply("SUCCESS", retries=0, started_at=5.0, redelivered=True))
+    assert outcome is not None
+    assert (outcome.attempts, book.counts.duplicated) == (2, 1)
+
+
+def test_retries_whose_starts_are_only_told_by_their_ends_are_no_duplicates() -> None:
+    book = ledger()
+    book.receive(reply("RETRY", retries=0, started_at=1.0, at=1.01))
+    book.receive(reply("RETRY", retries=1, started_at=2.0, at=2.01))
+    outcome = book.receive(reply("SUCCESS", retries=2, started_at=4.0, at=4.01))
+    assert outcome is not None
+    assert (outcome.attempts, book.counts.duplicated) == (3, 0)
+    assert outcome.waits_s == pytest.approx((0.99, 1.99))
+
+
+@pytest.mark.parametrize(
+    ("told", "cause"),
+    [
+        ({"redelivered": True}, Cause.REDELIVERED),
+        ({"repeated": True}, Cause.REPEATED),
+        ({}, Cause.UNEXPLAINED),
+    ],
+)
+def test_a_duplicate_has_the_cause_that_its_worker_tells(told: dict[str, bool], cause: Cause) -> None:
+    book = ledger()
+    book.receive(reply("SUCCESS"))
+    book.receive(reply("SUCCESS", node="worker-a@h", **told))
+    (duplicate,) = book.duplicates
+    assert (duplicate.cause, duplicate.evidence) == (cause, "SUCCESS after its final state on worker-a@h")
+    assert book.counts.unexplained == (cause is Cause.UNEXPLAINED)
+
+
+def test_a_message_published_again_explains_its_duplicate() -> None:
+    book = ledger(confirmed=False)
+    book.republish(0)
+    book.receive(reply("SUCCESS"))
+    book.receive(reply("SUCCESS"))
+    assert [duplicate.cause for duplicate in book.duplicates] == [Cause.REPUBLISHED]
+
+
+def test_an_original_that_ends_after_its_redelivered_copy_is_explained_by_the_copy() -> None:
+    book = ledger()
+    book.receive(reply("SUCCESS", redelivered=True))
+    book.receive(reply("SUCCESS"))
+    assert [duplicate.cause for duplicate in book.duplicates] == [Cause.REDELIVERED]
 
 
 def test_a_start_after_the_final_state_is_a_duplicate() -> None:
@@ -162,6 +232,16 @@ def test_only_what_was_neither_confirmed_nor_heard_of_is_published_again() -> No
     book.confirm(0, 1.1)
     book.receive(reply("STARTED", index=1))
     assert [entry.index for entry in book.unconfirmed] == [2]
+
+
+def test_what_was_heard_of_was_confirmed_though_its_confirm_was_lost() -> None:
+    book = ledger(4, confirmed=False)
+    book.receive(reply("SUCCESS", index=0))
+    book.receive(reply("STARTED", index=1))
+    book.refuse(2, "returned")
+    book.vouch(2.0)
+    assert book.acknowledged == 2
+    assert [entry.index for entry in book.unconfirmed] == [3]
 
 
 def test_what_is_open_at_the_end_goes_where_it_was_found() -> None:
