@@ -62,14 +62,22 @@ def is_embedded(app: Celery) -> bool:
 
 
 @contextmanager
-def connect(app: Celery) -> Iterator[Connection]:
+def connect(app: Celery, **client_properties: str) -> Iterator[Connection]:
     """Open a connection for questions; what goes wrong is said in the user's terms.
+
+    Args:
+        client_properties: What the broker shows of it, such as its `connection_name`.
 
     Raises:
         UnavailableError: Nothing answers, or the broker refuses the credentials or the virtual host.
     """
     connection = app.connection_for_write(
-        connect_timeout=CONNECT_TIMEOUT_S, transport_options={"read_timeout": SILENCE_S, "write_timeout": SILENCE_S}
+        connect_timeout=CONNECT_TIMEOUT_S,
+        transport_options={
+            "read_timeout": SILENCE_S,
+            "write_timeout": SILENCE_S,
+            "client_properties": client_properties,
+        },
     )
     try:
         with said_plainly(app):
