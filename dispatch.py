@@ -8,10 +8,9 @@ import gc
 import os
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,8 +23,11 @@ if TYPE_CHECKING:
     from harness.fleet import Fleet
     from harness.measure import Measure
     from harness.model import Config, Scenario
+    from harness.unfinished import UnfinishedRun
 
 ROOT = Path(__file__).resolve().parent
+#: Where a run notes what a resume needs.
+JOURNALS = ROOT / ".runs"
 VERSION = "1.0.0"
 DEFAULT_SCENARIO = "basic"
 #: What requirements.txt installs, by the names that are imported.
@@ -45,8 +47,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("scenarios", metavar="SCENARIO", nargs="*", help=f"what to run (default: {DEFAULT_SCENARIO})")
     parser.add_argument("--list", action="store_true", help="list the scenarios and exit")
-    parser.add_argument("--all", action="store_true", help="run every scenario")
+    parser.add_argument("--all", action="store_true", help="run every scenario that has no faults")
     parser.add_argument("--tag", metavar="TAG", action="append", default=[], help="run the scenarios with this tag")
+    parser.add_argument("--resume", metavar="RUN", help="finish a run whose dispatcher was killed or interrupted")
     parser.add_argument("--validate", action="store_true", help="check test-config.yml and exit")
     parser.add_argument("--config", metavar="FILE", help="default: test-config.yml beside this command")
     parser.add_argument("--format", choices=("rich", "basic", "plain", "json"), default="rich")
@@ -65,6 +68,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--wait-workers", metavar="20s", help="how long workers may take to answer")
     parser.add_argument("--timeout", metavar="30s", help="how long a run may take, instead of the scenario's own")
+    parser.add_argument(
+        "--allow-broker-faults", action="store_true", help="let a scenario restart, kill, freeze or fill the broker"
+    )
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--local", action="store_true", help="start the workers here, as processes, and stop them after")
     where.add_argument(
@@ -126,7 +132,17 @@ def command(args: argparse.Namespace) -> int:
             tags = f"  [{', '.join(scenario.tags)}]" if scenario.tags else ""
             console.write(f"{scenario.name:<24} {scenario.description}{tags}\n", always=True)
         return ExitCode.OK
+    resume = _resumed(args) if args.resume else None
+    if resume:
+        args.scenarios = [resume.scenario]
     chosen = _choose(config, args)
+    if args.all and len(chosen) < len(config.scenarios):
+        left_out = len(config.scenarios) - len(chosen)
+        console.note(f"--all leaves out {left_out} scenarios with faults: run them by name, or with --tag")
+    if resume:
+        from harness.resumable import refuse_changed
+
+        refuse_changed(resume, chosen[0])
     if args.timeout:
         chosen = [replace(scenario, timeout_s=_flag("--timeout", args.timeout, duration_s)) for scenario in chosen]
     wait_s = config.settings.wait_workers_s or WAIT_WORKERS_S
@@ -146,22 +162,24 @@ def command(args: argparse.Namespace) -> int:
             notes=notes,
             results=args.output,
             results_dir=config.settings.results_dir or ".",
-            journals=ROOT / ".runs",
+            journals=JOURNALS,
             reports=reports,
         )
         gc.freeze()
         gc.enable()
-        return Stage(app, fleet, wait_s, outputs, measure).play(chosen)
+        return Stage(app, fleet, wait_s, outputs, measure).play(chosen, resume.path if resume else None)
 
 
 @contextmanager
 def deployment(args: argparse.Namespace, scenarios: Sequence[Scenario]) -> Iterator[tuple[Celery, Fleet]]:
     """Give the app, and the fleet that its workers are in; what is started here is stopped here."""
-    from harness.fleet import ComposeFleet, LocalFleet
+    from harness.compose import ComposeFleet
+    from harness.deployment import embedded_broker, workers_here
+    from harness.model import FaultKind
 
-    with tempfile.TemporaryDirectory(prefix="embedded-broker-") as directory:
+    with ExitStack() as made:
         if args.embedded:
-            os.environ["BROKER_URL"] = f"filesystem://{directory}"
+            made.enter_context(embedded_broker())
         import celery_app
         from harness import broker
 
@@ -171,16 +189,9 @@ def deployment(args: argparse.Namespace, scenarios: Sequence[Scenario]) -> Itera
             yield celery_app.app, ComposeFleet(ROOT)
             return
         workers = {worker.service: worker for scenario in scenarios for worker in scenario.workers}
-        fleet = LocalFleet(ROOT, tuple(workers.values()), celery_app.BROKER_URL, abrupt=args.embedded)
-        at_once = False
-        try:
-            fleet.start()
-            yield celery_app.app, fleet
-        except KeyboardInterrupt:
-            at_once = True  # nothing runs that anybody waits for
-            raise
-        finally:
-            fleet.stop(at_once=at_once)
+        cut = any(fault.kind is FaultKind.DISCONNECT for scenario in scenarios for fault in scenario.faults)
+        fleet = workers_here(ROOT, tuple(workers.values()), celery_app.BROKER_URL, abrupt=args.embedded, relays=cut)
+        yield celery_app.app, made.enter_context(fleet)
 
 
 def _beside(name: str) -> Path:
@@ -198,7 +209,7 @@ def _choose(config: Config, args: argparse.Namespace) -> list[Scenario]:
 
     known = {scenario.name: scenario for scenario in config.scenarios}
     if args.all and (args.scenarios or args.tag):
-        raise UsageError("--all runs every scenario: name none and no tag, or leave it out")
+        raise UsageError("--all runs every scenario that has no faults: name none and no tag, or leave it out")
     for name in args.scenarios:
         if name not in known:
             raise UsageError(
@@ -206,7 +217,9 @@ def _choose(config: Config, args: argparse.Namespace) -> list[Scenario]:
                 why=f"it has: {', '.join(known)}",
                 fix="dispatch.py --list",
             )
-    names = list(known) if args.all else list(dict.fromkeys(args.scenarios))
+    names = list(dict.fromkeys(args.scenarios))
+    if args.all:
+        names = [name for name, scenario in known.items() if not scenario.faults]  # those are asked for
     for tag in args.tag:
         tagged = [scenario.name for scenario in config.scenarios if tag in scenario.tags]
         if not tagged:
@@ -220,7 +233,27 @@ def _choose(config: Config, args: argparse.Namespace) -> list[Scenario]:
         raise UsageError("-o names one file, and each scenario writes its own", fix="leave -o out")
     if args.embedded:
         _refuse_embedded(chosen)
+    touching = [scenario.name for scenario in chosen if any(fault.touches_broker for fault in scenario.faults)]
+    if touching and not args.allow_broker_faults and not args.resume:  # a resumed run has had its faults
+        raise UsageError(
+            f"{', '.join(touching)}: would disturb the broker itself",
+            why="others may use it",
+            fix="--allow-broker-faults, with a broker that is there for tests",
+        )
     return chosen
+
+
+def _resumed(args: argparse.Namespace) -> UnfinishedRun:
+    """Return the run to finish.
+
+    Raises:
+        UsageError: There is no such run, or another flag asks for something else.
+    """
+    from harness.unfinished import unfinished_run
+
+    if args.scenarios or args.all or args.tag or args.embedded:
+        raise UsageError("--resume finishes one run of its own scenario: name no scenario, no tag, and not --embedded")
+    return unfinished_run(JOURNALS, args.resume)
 
 
 def _refuse_embedded(chosen: Sequence[Scenario]) -> None:
@@ -228,12 +261,15 @@ def _refuse_embedded(chosen: Sequence[Scenario]) -> None:
     beyond = [
         scenario.name
         for scenario in chosen
-        if scenario.reconnect or scenario.expect.dead_letters or any(spec.queue for spec in scenario.tasks)
+        if scenario.reconnect
+        or scenario.faults
+        or scenario.expect.dead_letters
+        or any(spec.queue for spec in scenario.tasks)
     ]
     if beyond:
         raise UsageError(
             f"{', '.join(beyond)}: not in embedded mode",
-            why="the embedded broker has neither dead letters nor connections that could be lost",
+            why="the embedded broker has no dead letters, no redelivery and no connections that could be lost",
             fix="./setup.sh, or BROKER_URL=amqp://... with --local",
         )
 

@@ -13,10 +13,23 @@ from harness.activity import Busyness
 from harness.expected import ExpectedTasks, RetryPolicy
 from harness.expected_run import Routes, Shares, run_checks
 from harness.intervals import Intervals, union_s
-from harness.model import Check, DeadLetter, LedgerCounts, Metrics, Outcome, Roster, Route, Scenario, State, TaskTally
+from harness.model import (
+    Check,
+    DeadLetter,
+    FaultRecord,
+    LedgerCounts,
+    Metrics,
+    Outcome,
+    Roster,
+    Route,
+    Scenario,
+    State,
+    TaskTally,
+)
 from harness.stats import Histogram
 from harness.tally import Tally
 
+EVERY_TASK_SUCCEEDED = "every task succeeded"
 #: Overlap is judged where running in parallel could have saved at least this much, in seconds.
 TELLING_S = 0.1
 #: Of runs that are mostly shorter, in seconds, each is over before the next has begun, in parallel or not.
@@ -69,15 +82,22 @@ class Judge:
         confirms: bool,
         policies: Mapping[str, RetryPolicy] | None = None,
         routes: Mapping[str, Route | None] | None = None,
+        disturbed: bool = False,
+        load: bool = False,
     ) -> None:
         """Args:
         confirms: Whether the broker confirms messages (the embedded one does not).
         policies: The retry settings of the app's tasks.
         routes: Where the app's router sends each registered task.
+        disturbed: The run has faults, or another dispatcher began it: nodes come and go, and a message can come
+            twice, which is no failure where it is seen and explained.
+        load: Its tasks come as a load has them: how many run at a time is for its pace to say.
         """
         self._roster = roster
         self._scenario = scenario
         self._confirms = confirms
+        self._disturbed = disturbed
+        self._load = load
         self._nodes = {node.name: node for node in roster.nodes}
         self._owners = {worker.queue: worker.service for worker in scenario.workers}
         self._expected = ExpectedTasks(scenario, policies or {})
@@ -95,6 +115,8 @@ class Judge:
         self._busyness: Busyness | None = None
         self._intervals: defaultdict[str, Intervals] = defaultdict(Intervals)  # by node: when the last attempts ran
         self._paced: set[str] = set()  # nodes that got tasks at a rate
+        self._away: dict[tuple[str, str], Tally] = {}  # by node and queue: tasks of nodes that came during the run
+        self._unroutable = 0  # ended unacknowledged, as they should
         self._sequential_s = 0.0
         self._retries = 0
         self._negative_waits = 0
@@ -109,6 +131,7 @@ class Judge:
         told = f"{who} {outcome.state.value}{'' if wanted is State.SUCCEEDED else f', not {wanted.value}'}"
         self._ended.note(as_expected, f"{told}: {words}" if words else told)
         self._missing.note(outcome.state.is_completed or as_expected, f"{who} {outcome.state.value}: {words}")
+        self._unroutable += as_expected and wanted is State.UNACKNOWLEDGED
         self._retries += outcome.retries
         self._measure(outcome)
         self._expected.observe(outcome)
@@ -128,7 +151,10 @@ class Judge:
             return
         self._evidence.add(outcome.queue_evidence)
         self._queues.note(outcome.queue == own, f"{who} arrived on {outcome.queue}, declared for {own}")
-        self._homes.note(*self._home(outcome, own, who))
+        if self._disturbed and outcome.node and outcome.node not in self._nodes:
+            self._away.setdefault((outcome.node, own), Tally()).note(False, who)
+        else:
+            self._homes.note(*self._home(outcome, own, who))
         if spec.rate is not None and outcome.node:
             self._paced.add(outcome.node)
 
@@ -189,15 +215,34 @@ class Judge:
     def thresholds(self, ledger: LedgerCounts) -> tuple[Check, ...]:
         return thresholds.judge(self._scenario.expect.thresholds, self._distributions, ledger)
 
-    def checks(self, ledger: LedgerCounts, wall_s: float, dead_letters: Sequence[DeadLetter] = ()) -> tuple[Check, ...]:
+    def arrived(self, roster: Roster) -> None:
+        """Judge the tasks of nodes that came during the run, by what they consume after it."""
+        nodes = {node.name: node for node in roster.nodes}
+        for (name, own), tasks in self._away.items():
+            node = nodes.get(name)
+            at_home = node is not None and node.queues == (own,) and node.service == self._owners.get(own)
+            seen = f"consumes {', '.join(node.queues)}" if node else "answered neither before the run nor after it"
+            for number in range(tasks.judged):
+                who = tasks.offenders[min(number, len(tasks.offenders) - 1)]
+                self._homes.note(at_home, f"{who} ran on {name}, which {seen}")
+        self._away.clear()
+
+    def checks(
+        self,
+        ledger: LedgerCounts,
+        wall_s: float,
+        dead_letters: Sequence[DeadLetter] = (),
+        faults: Sequence[FaultRecord] | None = (),
+    ) -> tuple[Check, ...]:
         """Judge the whole run; in the order in which a reader asks."""
+        self.arrived(Roster())
         attempted = ledger.attempted
         checks = []
         if self._confirms:
             checks.append(
                 Check(
                     name="every task confirmed by the broker",
-                    passed=ledger.acknowledged == attempted,
+                    passed=ledger.acknowledged == attempted - self._unroutable,
                     evidence=f"{ledger.acknowledged} of {attempted} confirmed",
                 )
             )
@@ -224,7 +269,7 @@ class Judge:
             checks.append(overlap)
         checks += [
             self._missing.check("nothing lost", _whereabouts(ledger)),
-            self._none("nothing duplicated", ledger.duplicated, f"{ledger.duplicated} ids ran or ended more than once"),
+            self._duplicates(ledger),
             self._none("nothing unexpected", ledger.unexpected, f"{ledger.unexpected} replies for ids never sent"),
             Check(name="every id accounted for", passed=ledger.balanced, evidence=_columns(ledger)),
         ]
@@ -232,19 +277,27 @@ class Judge:
         if self._scenario.expect.routing:
             checks += self._routes.checks()
         checks += run_checks(
-            self._scenario, ledger, wall_s, self._sequential_s, self._shares, self._roster, dead_letters
+            self._scenario, ledger, wall_s, self._sequential_s, self._shares, self._roster, dead_letters, faults
         )
         return tuple(checks)
 
     def _outcome(self, ledger: LedgerCounts) -> Check:
         if all(spec.expect.state is State.SUCCEEDED for spec in self._scenario.tasks):
-            return self._ended.check("every task succeeded", f"{ledger.succeeded} of {ledger.attempted} succeeded")
+            return self._ended.check(EVERY_TASK_SUCCEEDED, f"{ledger.succeeded} of {ledger.attempted} succeeded")
         evidence = f"{self._ended.held} of {ledger.attempted}: {_columns(ledger)}"
         return self._ended.check("every task ended as expected", evidence)
 
+    def _duplicates(self, ledger: LedgerCounts) -> Check:
+        """A message comes at least once: where something makes it come again, that has to be seen and explained."""
+        evidence = f"{ledger.duplicated} ids ran or ended more than once"
+        if not self._disturbed:
+            return self._none("nothing duplicated", ledger.duplicated, evidence)
+        evidence += f", {ledger.unexplained} of them unexplained" if ledger.duplicated else ""
+        return self._none("every duplicate explained", ledger.unexplained, evidence)
+
     def overlap_note(self) -> str | None:
         """Return why overlap was not judged; None where it was."""
-        if self._overlap() is not None:
+        if self._overlap() is not None or self._interrupted_flow:
             return None
         return "overlap in time not judged: running in parallel could have saved next to nothing"
 
@@ -292,7 +345,7 @@ class Judge:
                 if node.service == worker.service:
                     intervals = self._intervals[node.name]
                     peak = intervals.peak()
-                    idle = short or node.name in self._paced or len(intervals) < 2 * worker.concurrency
+                    idle = self._load or short or node.name in self._paced or len(intervals) < 2 * worker.concurrency
                     enough = idle or peak == worker.concurrency
                     peaks.append(f"{node.name}: {peak} at a time")
                     tally.note(enough and peak <= worker.concurrency, f"{node.name} ran {peak} at a time")
@@ -300,7 +353,15 @@ class Judge:
             checks.append(self._ran(tally, name, ", ".join(peaks)))
         return checks
 
+    @property
+    def _interrupted_flow(self) -> bool:
+        """Whether there are reasons why tasks run one after the other: a load's pace, a rate, or a fault."""
+        paced = self._load or all(spec.rate is not None for spec in self._scenario.tasks)
+        return paced or bool(self._scenario.faults)
+
     def _overlap(self) -> Check | None:
+        if self._interrupted_flow:
+            return None
         run = self._distributions["run_time"].summary()
         if run is None or run.count < 2 or self._sequential_s - run.max_s < TELLING_S or run.p50_s < TELLING_RUN_S:
             return None

@@ -68,3 +68,5 @@ def _differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator
                     yield f"{kind}[{number}].{key} was {visible(was)}, is {visible(one.get(key, default))}"
     if bool(ours.get("reconnect")) != bool(theirs.get("reconnect")):
         yield "only one of them cuts the workers' connections first"
+    if ours.get("faults") != theirs.get("faults"):
+        yield "other faults strike during it"

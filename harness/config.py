@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.config_faults import FAULT, faults
+from harness.config_load import LOAD_PROFILE, LOAD_THRESHOLDS, load_profiles
+from harness.config_scaling import SCALING, scaling
 from harness.config_workers import OVERRIDE, WORKER, chosen, deployed
 from harness.expect_run import DEAD_LETTERS, LEDGER, RUN_EXPECT, THRESHOLDS, run_expectation, with_defaults
 from harness.expect_task import MATCH, TASK_EXPECT, task_expectation
@@ -41,7 +44,7 @@ _UNDER_EXPECT = "put it under expect"
 FILE = Keys(
     definitions=("",),
     required=("version", "workers", "scenarios"),
-    optional=("settings", "defaults"),
+    optional=("settings", "defaults", "scaling", "load"),
     extensions=True,
 )
 SETTINGS = Keys(definitions=("settings",), optional=("broker_url", "wait_workers", "results_dir"))
@@ -51,7 +54,7 @@ DEFAULTS = Keys(
 SCENARIO = Keys(
     definitions=("scenario",),
     required=("description", "tasks"),
-    optional=("tags", "workers", "timeout", "reconnect", "expect"),
+    optional=("tags", "workers", "timeout", "reconnect", "faults", "expect"),
     elsewhere=dict.fromkeys(RUN_EXPECT.known, _UNDER_EXPECT),
 )
 TASK = Keys(
@@ -62,8 +65,8 @@ TASK = Keys(
 )
 #: Every kind of mapping with keys of ours; test-config.schema.json lists the same.
 KEYS = (
-    *(FILE, SETTINGS, DEFAULTS, WORKER, OVERRIDE, SCENARIO, TASK),
-    *(RUN_EXPECT, TASK_EXPECT, MATCH, LEDGER, DEAD_LETTERS, THRESHOLDS, BOUNDS),
+    *(FILE, SETTINGS, DEFAULTS, WORKER, OVERRIDE, SCALING, SCENARIO, TASK, FAULT),
+    *(RUN_EXPECT, TASK_EXPECT, MATCH, LEDGER, DEAD_LETTERS, THRESHOLDS, BOUNDS, LOAD_PROFILE, LOAD_THRESHOLDS),
 )
 
 
@@ -101,7 +104,9 @@ def load_config(path: str | Path, environ: Mapping[str, str]) -> Config:
         expect=given(wanted, "expect", run_expectation, RunExpectation()),
     )
     scenarios = tuple(_scenario(key, value, defaults) for key, value in named(entries["scenarios"], "scenario").items())
-    return Config(path=str(path), workers=workers, scenarios=scenarios, settings=settings)
+    sizes = given(entries, "scaling", lambda value: scaling(value, defaults.workers), {})
+    loads = given(entries, "load", load_profiles, {})
+    return Config(path=str(path), workers=workers, scenarios=scenarios, settings=settings, scaling=sizes, load=loads)
 
 
 def _settings(value: Value) -> Settings:
@@ -132,10 +137,14 @@ def _scenario(key: str, value: Value, defaults: _Defaults) -> Scenario:
         workers=given(entries, "workers", lambda entry: chosen(entry, known), tuple(known.values())),
         timeout_s=given(entries, "timeout", duration, defaults.timeout_s),
         reconnect=given(entries, "reconnect", boolean, False),
+        faults=given(entries, "faults", lambda entry: faults(entry, known), ()),
         expect=with_defaults(given(entries, "expect", run_expectation, RunExpectation()), defaults.expect),
     )
     if scenario.task_count > MAX_TASKS:
         raise entries["tasks"].error(f"{scenario.task_count} tasks in all, and a scenario has at most {MAX_TASKS}")
+    for fault, entry in zip(scenario.faults, entries["faults"].elements() if scenario.faults else (), strict=True):
+        if (fault.at_s or 0) >= scenario.timeout_s:
+            raise entry.error(f"it is due {fault.at_s:g}s into the run, which ends after {scenario.timeout_s:g}s")
     for spec, entry in zip(scenario.tasks, entries["tasks"].elements(), strict=True):
         last_s = spec.delay_s + ((spec.count - 1) / spec.rate if spec.rate else 0.0)
         if last_s >= scenario.timeout_s:

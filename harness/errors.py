@@ -12,7 +12,7 @@ class ExitCode(IntEnum):
     OK = 0  # every check held
     CHECK_FAILED = 1  # the run finished; at least one check did not hold
     USAGE = 2  # bad flags, an invalid test-config.yml or an unwritable path; argparse's own code
-    UNAVAILABLE = 69  # broker, workers or Docker did not answer in time, or refused; as `celery status`
+    UNAVAILABLE = 69  # broker, workers or Docker did not answer, as `celery status`; or a fault or load was not applied
     INTERNAL = 70  # a bug in this project
     THRESHOLD = 99  # every check held, but a threshold or the baseline was crossed; as k6
     INTERRUPTED = 130  # Ctrl-C: 128 + SIGINT
@@ -26,7 +26,9 @@ _MEANING = {
     ExitCode.OK: "every check held",
     ExitCode.CHECK_FAILED: "a check did not hold (a task failed, was lost, ran in the wrong place)",
     ExitCode.USAGE: "bad flags, an invalid test-config.yml or an unwritable path",
-    ExitCode.UNAVAILABLE: "broker, workers or Docker did not answer in time, or refused",
+    ExitCode.UNAVAILABLE: (
+        "broker, workers or Docker did not answer in time, or refused, or a fault or a load was not applied"
+    ),
     ExitCode.INTERNAL: "a bug in this project",
     ExitCode.THRESHOLD: "checks held, but a threshold or the baseline was crossed",
     ExitCode.INTERRUPTED: "interrupted",

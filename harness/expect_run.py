@@ -33,7 +33,7 @@ ROUTING = ("all",)
 
 RUN_EXPECT = Keys(
     definitions=("run_expect",),
-    optional=("wall_time", "overlap", "fairness", "ledger", "dead_letters", "thresholds", "routing"),
+    optional=("wall_time", "overlap", "fairness", "ledger", "dead_letters", "thresholds", "routing", "recovery"),
     some=True,
     elsewhere=dict.fromkeys(
         ("state", "result", "error", "queue", "worker", "attempts", "backoff", "run_time", "queue_wait"),
@@ -53,8 +53,9 @@ def run_expectation(value: Value) -> RunExpectation:
         fairness=given(entries, "fairness", lambda entry: number(entry, MAX_TASKS, 1), None),
         ledger=given(entries, "ledger", _ledger, {}),
         dead_letters=given(entries, "dead_letters", _dead_letters, ()),
-        thresholds=given(entries, "thresholds", _thresholds, ()),
+        thresholds=given(entries, "thresholds", thresholds, ()),
         routing=given(entries, "routing", lambda entry: choice(entry, "routing", ROUTING) == "all", False),
+        recovery=given(entries, "recovery", durations, None),
     )
 
 
@@ -86,16 +87,19 @@ def _dead_letter(value: Value) -> DeadLetters:
     )
 
 
-def _thresholds(value: Value) -> tuple[Threshold, ...]:
+def thresholds(value: Value, keys: Keys = THRESHOLDS) -> tuple[Threshold, ...]:
+    """Args:
+    keys: The metrics that can be limited here.
+    """
     return tuple(
-        _threshold(metric, expression)
-        for metric, entry in fields(value, THRESHOLDS).items()
+        _threshold(metric, expression, keys)
+        for metric, entry in fields(value, keys).items()
         for expression in (some(entry, "threshold") if entry.kind == "list" else [entry])
     )
 
 
-def _threshold(metric: str, value: Value) -> Threshold:
+def _threshold(metric: str, value: Value, keys: Keys) -> Threshold:
     try:
-        return parse_threshold(metric, text(value, "a threshold, or a list of them"))
+        return parse_threshold(metric, text(value, "a threshold, or a list of them"), keys.optional)
     except UsageError as exc:
         raise value.error(exc.what, fix=exc.fix) from None

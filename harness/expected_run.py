@@ -11,6 +11,7 @@ from harness.model import (
     Check,
     DeadLetter,
     DeadLetters,
+    FaultRecord,
     LedgerCounts,
     Outcome,
     Roster,
@@ -113,6 +114,7 @@ def run_checks(
     shares: Shares,
     roster: Roster,
     dead_letters: Sequence[DeadLetter],
+    faults: Sequence[FaultRecord] | None,
 ) -> list[Check]:
     """Judge `expect:` of the scenario itself."""
     expect = scenario.expect
@@ -130,7 +132,32 @@ def run_checks(
         words = column.replace("_", "-")
         checks.append(_within(f"{words}: {bounds_text(bounds)}", bounds, getattr(ledger, column), ""))
     checks += [_dead(wanted, dead_letters) for wanted in expect.dead_letters]
+    if expect.recovery and faults is not None:  # None: they were applied by a dispatcher that did not live to tell
+        checks.append(_recovered(expect.recovery, faults))
     return checks
+
+
+def _recovered(wanted: Bounds, faults: Sequence[FaultRecord]) -> Check:
+    """Judge how long after each fault the last task that it hit had ended; faults that hit none show nothing."""
+    name = f"recovery: {bounds_text(wanted, 's')} from a fault to the last task it hit"
+    hits = [recovery for fault in faults if (recovery := fault.recovery) and recovery.tasks]
+    lasts = [recovery.last_s for recovery in hits if recovery.last_s is not None]
+    words = [
+        f"{recovery.ended} of {recovery.tasks} ended"
+        + (
+            f", the first after {recovery.first_s:.2f}s, the last after {recovery.last_s:.2f}s"
+            if recovery.ended
+            else ""
+        )
+        for recovery in hits
+    ]
+    return Check(
+        name=name,
+        passed=bool(lasts)
+        and all(recovery.ended == recovery.tasks for recovery in hits)
+        and all(last_s in wanted for last_s in lasts),
+        evidence="; ".join(words) or "no task was in flight where a fault struck",
+    )
 
 
 def _within(name: str, bounds: Bounds, value: float, unit: str) -> Check:

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from celery import Celery
 
 from harness import app_facts, broker, dead_letters
+from harness import roster as rosters
 from harness.checks import Judge
-from harness.courier import Courier, reply_queue
+from harness.courier import WINDOW, Courier, reply_queue
 from harness.errors import UnavailableError
-from harness.journal import Journal
+from harness.fault_actions import Actions
+from harness.faults import Action, Aim, Faults
+from harness.fleet import Fleet
+from harness.journal import Journal, Unrecorded, read
 from harness.ledger import Ledger, TaskIds
-from harness.model import MAX_HELD, DeadLetter, Event, Outcome, Report, Roster, Scenario, State
+from harness.load_pacing import schedule
+from harness.load_plan import LoadPlan
+from harness.model import MAX_HELD, DeadLetter, Event, Fault, FaultRecord, Outcome, Report, Roster, Scenario, State
 from harness.output import ResultsFile
+from harness.relay import Relay, through
+from harness.replay import replay
+from harness.resumable import header
+from harness.unread_results import UNREAD_RESULTS, find_results
+from harness.victim import Killed
+from harness.watch import Watch
 from harness.whereabouts import whereabouts
 
 #: Of the outcomes that a report holds, how many places only failures get: a late one is still listed.
@@ -33,19 +47,38 @@ class Run:
         app: Celery,
         scenario: Scenario,
         roster: Roster,
-        results: ResultsFile,
+        results: ResultsFile | None,
         *,
         journals: Path,
-        on_event: Callable[[Event], None],
+        on_event: Callable[[Event], None] = lambda event: None,
+        on_begin: Callable[[float], None] = lambda at: None,
+        on_outcome: Callable[[Outcome], None] = lambda outcome: None,
         on_tick: Callable[[Run], None] = lambda run: None,
         on_note: Callable[[str], None] = lambda text: None,
+        fleet: Fleet | None = None,
+        relay: Relay | None = None,
+        run_id: str | None = None,
+        resume: Path | None = None,
+        killed: Killed | None = None,
+        load: LoadPlan | None = None,
     ) -> None:
         """Args:
         roster: Who consumed what just before the run.
-        results: Takes the outcomes that are too many to hold.
+        results: Takes the outcomes that are too many to hold; None: they are dropped.
         journals: Directory of the run journals.
+        on_begin: Called with the time from which the run counts, on our clock.
         on_tick: Called all the while, about ten times a second or more often.
         on_note: Called with what a user should know at once.
+        fleet: Where the workers run; only faults ask for it.
+        relay: What the run's own connection goes through; None: nothing.
+        run_id: 12 hexadecimal digits; None: random ones.
+        resume: The journal of a run of this scenario whose process has ended: finish that one.
+        killed: How that came about, where it was a fault of the scenario.
+        load: How the tasks are published, where the scenario is a load. It has no journal.
+
+        Raises:
+            UsageError: The journal cannot be written, or not be taken over.
+            UnavailableError: A fault could not be applied.
         """
         self._app = app
         self.scenario = scenario
@@ -56,28 +89,37 @@ class Run:
         self._held: list[Outcome] = []
         self.left_at_once = False  # a second interrupt
         self.failed = 0
-        self.ids = TaskIds()
+        self._claimed = 0  # results found elsewhere than in the run's own queue
+        self.ids = TaskIds(resume.stem if resume else run_id)
         self._declared = app_facts.declared_queues(app, scenario.tasks)
         self.ledger = Ledger(self.ids, self._declared)
+        self._disturbed = bool(scenario.faults) or resume is not None
+        self._faults_unseen = bool(scenario.faults) and resume is not None and killed is None
         self._judge = Judge(
             roster,
             scenario,
             confirms=not self._embedded,
             policies=app_facts.retry_policies(app, scenario.tasks),
             routes=app_facts.routes(app),
+            disturbed=self._disturbed,
+            load=load is not None,
         )
-        journal = Journal(
-            journals,
-            self.ids.run_id,
-            {
-                "scenario": scenario.name,
-                "tasks": [[spec.task, spec.count, list(spec.args), dict(spec.kwargs)] for spec in scenario.tasks],
-                "broker": broker.public_url(app.conf.broker_url),
-                "reply_queue": reply_queue(self.ids.run_id),
-                "timeout_s": scenario.timeout_s,
-                "at": time.time(),
-            },
-        )
+        # a resumed run has had its faults
+        faults = [fault for fault in scenario.faults if not resume]
+        aim: Aim = _no_faults
+        if faults:
+            assert fleet is not None
+            spare_ids = (self.ids.at(index) for index in itertools.count(scenario.task_count))
+            aim = Actions(
+                app, fleet, faults, reply_queue=reply_queue(self.ids.run_id), relay=relay, spare_ids=spare_ids
+            )
+        if resume:
+            journal = Journal.take_over(resume)
+        elif load:
+            journal = Unrecorded()
+        else:
+            first = header(scenario, broker.public_url(app.conf.broker_url), time.time())
+            journal = Journal.create(journals, self.ids.run_id, first)
         self.courier = Courier(
             app,
             self.ids,
@@ -88,9 +130,23 @@ class Run:
             embedded=self._embedded,
             on_event=on_event,
             on_outcome=self._take,
-            on_tick=lambda: on_tick(self),
+            on_tick=lambda: self._tick(on_tick),
             on_interrupt=self._revoke,
+            url=through(app.conf.broker_url, relay) if relay else None,
+            window=load.load.window if load else WINDOW,
+            plan=schedule(scenario.tasks, load.shares, load.load) if load else None,
+            publish_for_s=load.publish_for_s if load else None,
         )
+        dead = [] if self._embedded else dead_letters.dead_queues(app, self._declared.values())
+        self._watch = Watch(app, dead, self._is_ours)
+        self.faults = Faults(faults, aim, total=scenario.task_count, now=self.courier.now, on_note=on_note)
+        self._began = False
+        self._on_begin, self._on_outcome = on_begin, on_outcome
+        if resume:
+            position = replay(read(resume), self.ledger, scenario.tasks, on_begin=self._begin, on_outcome=self._take)
+            self.courier.take_over(position)
+            if killed:
+                self.faults.struck(killed.fault, killed.hit, killed.at, self.ledger.in_flight)
 
     def execute(self) -> Report:
         """Publish, gather and judge.
@@ -101,13 +157,23 @@ class Run:
         """
         with broker.said_plainly(self._app), self.courier.wait():
             self.courier.prepare()
-        self._judge.begin(self.courier.now())
-        with suppress(KeyboardInterrupt):  # leaving, but not without the results
-            self.courier.run()
+        if not self._began:
+            self._begin(self.courier.now())
+        try:
+            with suppress(KeyboardInterrupt):  # leaving, but not without the results
+                self.courier.run()
+        finally:
+            self._watch.stop()
+            faults: tuple[FaultRecord, ...] = ()
+            with suppress(KeyboardInterrupt):  # leaving: what is under way is undone before the process ends
+                faults = self.faults.finish(interrupted=self.courier.interrupted)
         stopped_at = self.courier.now()
         if self.courier.interrupted and not self.ledger.attempted:
             self.courier.close()
             raise KeyboardInterrupt("nothing was published")
+        if self.ledger.in_flight and not self.left_at_once and not self._embedded:
+            with suppress(KeyboardInterrupt, UnavailableError), self.courier.wait():
+                self._claim(find_results(self._app, self._is_ours))
         locate: Callable[[str], tuple[State, str]] = _not_looked_for
         with suppress(KeyboardInterrupt), self.courier.wait():
             locate = self._locator()
@@ -117,7 +183,31 @@ class Run:
             letters = self._expected_dead_letters()
         with suppress(KeyboardInterrupt):
             self.courier.close()
-        return self._report(stopped_at, letters)
+        if self._disturbed and not self.left_at_once:
+            with suppress(KeyboardInterrupt, UnavailableError):
+                self._judge.arrived(self._roster_now())
+        return self._report(stopped_at, letters, faults)
+
+    def _begin(self, at: float) -> None:
+        self._began = True
+        self._judge.begin(at)
+        self.faults.begin(at)
+        self._on_begin(at)
+
+    def _tick(self, on_tick: Callable[[Run], None]) -> None:
+        self.faults.tick(self.ledger.in_flight)
+        self._watch.tick(self.courier.idle_s)
+        self._claim(self._watch.results())
+        for letter in self._watch.letters():
+            self.courier.bury(letter)
+        on_tick(self)
+
+    def _claim(self, results: list[tuple[Mapping[str, Any], str]]) -> None:
+        """Take states that did not come to the run's own queue."""
+        self._claimed += sum(self.courier.claim(meta, text) for meta, text in results)
+
+    def _is_ours(self, task_id: str) -> bool:
+        return self.ids.index(task_id) is not None
 
     def interrupt(self) -> None:
         """Stop publishing and wind up; a second call leaves at once, a further one whatever is going on."""
@@ -134,10 +224,12 @@ class Run:
     def _take(self, outcome: Outcome) -> None:
         self.failed += outcome.state is not State.SUCCEEDED
         self._judge.observe(outcome)
+        self.faults.ended(outcome)
+        self._on_outcome(outcome)
         room = MAX_HELD if outcome.state is not State.SUCCEEDED else MAX_HELD - KEPT_FOR_FAILURES
         if len(self._held) < room or self.scenario.task_count <= MAX_HELD:
             self._held.append(outcome)
-        else:
+        elif self._results:
             self._results.add(outcome)
 
     def _revoke(self, task_ids: list[str]) -> None:
@@ -161,7 +253,7 @@ class Run:
 
         def column(task_id: str) -> tuple[State, str]:
             if letter := dead.get(task_id):
-                return State.DEAD_LETTERED, f"in {letter.queue}: {letter.reason} from {letter.came_from}"
+                return State.DEAD_LETTERED, letter.words
             return locate(task_id)
 
         return column
@@ -183,7 +275,7 @@ class Run:
             return dead_letters.find(
                 self._app,
                 sorted(queues),
-                lambda task_id: self.ids.index(task_id) is not None,
+                self._is_ours,
                 enough=enough,
                 within_s=within_s,
             )
@@ -191,7 +283,11 @@ class Run:
             self._on_note(f"dead letters not looked for: {exc.what}")
             return []
 
-    def _report(self, stopped_at: float, letters: list[DeadLetter]) -> Report:
+    def _roster_now(self) -> Roster:
+        with broker.connect(self._app) as connection, broker.said_plainly(self._app):
+            return rosters.roster(self._app, connection, sorted(set(self._declared.values())))
+
+    def _report(self, stopped_at: float, letters: list[DeadLetter], faults: tuple[FaultRecord, ...]) -> Report:
         counts = self.ledger.counts
         courier = self.courier
         complete = counts.completed == self.scenario.task_count
@@ -208,9 +304,11 @@ class Run:
             outcome_count=counts.attempted,
             ledger=counts,
             metrics=metrics,
-            checks=self._judge.checks(counts, wall_s, letters),
+            checks=self._judge.checks(counts, wall_s, letters, None if self._faults_unseen else faults),
             thresholds=self._judge.thresholds(counts),
             dead_letters=tuple(letters[:MAX_HELD]),
+            duplicates=tuple(self.ledger.duplicates),
+            faults=faults,
             interrupted=courier.interrupted,
             notes=tuple(self._notes(metrics.negative_waits)),
         )
@@ -221,6 +319,10 @@ class Run:
             notes.append("the embedded broker confirms nothing; the queue is read from the routing key")
         if why := self._judge.overlap_note():
             notes.append(why)
+        if self._faults_unseen:
+            notes.append("an earlier dispatcher applied the faults; recovery from them is not judged")
+        if self._claimed:
+            notes.append(f"{self._claimed} states were found in {UNREAD_RESULTS}: the reply queue was gone for a while")
         if negative_waits:
             notes.append(f"{negative_waits} queue waits are below zero: the clocks of the hosts differ")
         if self.courier.replies_kept:
@@ -228,6 +330,10 @@ class Run:
                 f"late results go to {reply_queue(self.ids.run_id)}, which expires by itself an hour after its last use"
             )
         return notes
+
+
+def _no_faults(fault: Fault, busy: Mapping[str, Sequence[int]]) -> Sequence[Action]:
+    return ()
 
 
 def _not_looked_for(task_id: str) -> tuple[State, str]:

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,20 +16,23 @@ from harness import app_facts, broker
 from harness.baseline import compare
 from harness.errors import ExitCode, HarnessError
 from harness.fleet import Fleet
+from harness.ledger import TaskIds
 from harness.measure import Measure
-from harness.model import Check, Report, Roster, Scenario
+from harness.model import DISPATCHER, Check, Event, FaultKind, Report, Roster, Scenario
 from harness.output import Console, ProgressLine, ResultsFile, Terminal
 from harness.presenter import Presenter
 from harness.reconnect import reconnect
+from harness.relay import Relay, address
 from harness.render.console import progress_text
 from harness.render.headline import NotRun
 from harness.render.verdict import MANY
 from harness.report_files import ReportFiles
 from harness.roster import wait_for_workers
 from harness.run import Run
+from harness.victim import Killed, fatal, sacrifice
 
 #: Which of several exit codes a command with several runs answers: the worst.
-_WORST_FIRST = (ExitCode.INTERRUPTED, ExitCode.CHECK_FAILED, ExitCode.THRESHOLD, ExitCode.OK)
+_WORST_FIRST = (ExitCode.INTERRUPTED, ExitCode.UNAVAILABLE, ExitCode.CHECK_FAILED, ExitCode.THRESHOLD, ExitCode.OK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,13 +62,17 @@ class Stage:
         self._out = outputs
         self._measure = measure
 
-    def play(self, scenarios: Sequence[Scenario]) -> ExitCode:
-        """Run each; returns the worst exit code. The reports are written also when a scenario cannot be run."""
+    def play(self, scenarios: Sequence[Scenario], resume: Path | None = None) -> ExitCode:
+        """Run each; returns the worst exit code. The reports are written also when a scenario cannot be run.
+
+        Args:
+            resume: The journal of an unfinished run of the one scenario: finish it instead.
+        """
         codes = []
         try:
             for scenario in scenarios:
                 try:
-                    report = self._play(scenario)
+                    report = self._play(scenario, resume)
                 except HarnessError as exc:
                     self._out.reports.add(NotRun.of(scenario.name, exc))
                     raise
@@ -78,14 +85,15 @@ class Stage:
                 self._out.console.note(f"report: {path}")
         return min(codes, key=_WORST_FIRST.index)
 
-    def _play(self, scenario: Scenario) -> Report:
+    def _play(self, scenario: Scenario, resume: Path | None) -> Report:
         started_at = time.time()
         results = ResultsFile.reserve(self._out.results, started_at, self._out.results_dir)
         try:
-            with published_nothing():
-                run, extra = self._ready(scenario, results, started_at)
-            with interrupts(run):
-                report = run.execute()
+            with disturbed(self._app, self._fleet, scenario if not resume else None) as relay:
+                with published_nothing():
+                    run, extra = self._ready(scenario, results, started_at, resume, relay)
+                with interrupts(run):
+                    report = run.execute()
         except BaseException:
             results.discard()
             raise
@@ -100,7 +108,9 @@ class Stage:
             raise KeyboardInterrupt  # past the warm shutdown of local workers too
         return report
 
-    def _ready(self, scenario: Scenario, results: ResultsFile, started_at: float) -> tuple[Run, list[Check]]:
+    def _ready(
+        self, scenario: Scenario, results: ResultsFile, started_at: float, resume: Path | None, relay: Relay | None
+    ) -> tuple[Run, list[Check]]:
         """Return the run once its workers answer, and what getting there has shown."""
         out = self._out
         app_facts.declared_queues(self._app, scenario.tasks)
@@ -108,13 +118,14 @@ class Stage:
         out.presenter.begun(scenario, started_at, url, embedded)
         roster = self._roster(scenario)
         extra = []
-        if scenario.reconnect:
+        if scenario.reconnect and not resume:
             lines = reconnect(self._app, roster.nodes, self._wait_s)
             extra.append(
                 Check(name="every node lost its connection and made a new one", passed=True, evidence="; ".join(lines))
             )
             roster = self._roster(scenario)
         out.presenter.connected(roster)
+        killed = self._killed(scenario, roster, results) if not resume else None
         run = Run(
             self._app,
             scenario,
@@ -124,9 +135,32 @@ class Stage:
             on_event=out.presenter.event,
             on_tick=self._tick,
             on_note=out.console.note,
+            fleet=self._fleet,
+            relay=relay,
+            resume=killed.journal if killed else resume,
+            killed=killed,
         )
         out.presenter.dispatching(scenario)
         return run, extra
+
+    def _killed(self, scenario: Scenario, roster: Roster, results: ResultsFile) -> Killed | None:
+        """Begin the run in a dispatcher that is killed, where the scenario says so; the rest is a resume."""
+        fault = fatal(scenario)
+        if fault is None:
+            return None
+        run_id = TaskIds().run_id
+        self._out.console.note(f"a dispatcher begins the run {run_id}: {fault.words}")
+
+        def run() -> None:
+            journals, fleet = self._out.journals, self._fleet
+            run = Run(
+                self._app, scenario, roster, results, journals=journals, on_event=_nothing, fleet=fleet, run_id=run_id
+            )
+            run.execute()
+
+        killed = sacrifice(fault, self._out.journals / f"{run_id}.jsonl", run)
+        self._out.console.note(f"{killed.hit} was killed; the run is resumed")
+        return killed
 
     def _roster(self, scenario: Scenario) -> Roster:
         return wait_for_workers(
@@ -141,6 +175,43 @@ class Stage:
         elapsed_s = run.courier.now() - run.courier.started_at
         notes = self._out.notes
         self._out.progress.show(progress_text(done, total, run.failed, elapsed_s, notes.style, notes.width - 1))
+
+
+def _nothing(event: Event) -> None:
+    pass
+
+
+@contextmanager
+def disturbed(app: Celery, fleet: Fleet, scenario: Scenario | None) -> Iterator[Relay | None]:
+    """Make ready what a scenario's faults need: as many nodes as it says, and a way to cut this dispatcher off.
+
+    Raises:
+        UnavailableError: Docker does not do what it is asked, or the broker has no connection to cut.
+    """
+    faults = scenario.faults if scenario else ()
+    with ExitStack() as stack:
+        if scenario and any(fault.target in {worker.service for worker in scenario.workers} for fault in faults):
+            stack.enter_context(sized(fleet, scenario))
+        relay = None
+        if any(fault.kind is FaultKind.DISCONNECT and fault.target == DISPATCHER for fault in faults):
+            relay = Relay(*address(app.conf.broker_url))
+            stack.callback(relay.close)
+        yield relay
+
+
+@contextmanager
+def sized(fleet: Fleet, scenario: Scenario) -> Iterator[None]:
+    """Have as many nodes as `scenario` needs, and afterwards as many as there were."""
+    before = fleet.counts()
+    wanted = {worker.service: worker.replicas for worker in scenario.workers}
+    more = {service: count for service, count in wanted.items() if count > before.get(service, 0)}
+    if more:
+        fleet.scale(more)
+    try:
+        yield
+    finally:
+        if changed := {service: before[service] for service in more if before.get(service)}:
+            fleet.scale(changed)
 
 
 @contextmanager

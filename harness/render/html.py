@@ -14,7 +14,7 @@ from harness.render.html_style import STYLE_SHEET
 #: Nothing is fetched and nothing is executed, also where a task's text found a way out of its quotes.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 #: How a failed task and a retried attempt are filled: hatched, so that colour does not carry it alone.
-_PATTERNS = (
+PATTERNS = (
     '<svg class="defs" aria-hidden="true"><defs>'
     '<pattern id="hatch" width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
     '<line class="stripe" y2="5"/></pattern>'
@@ -27,13 +27,17 @@ def html(runs: Report | NotRun | Sequence[Report | NotRun]) -> str:
     """Return the document of one run, or of several with an index."""
     several = [runs] if isinstance(runs, Report | NotRun) else list(runs)
     content = run_article(several[0], "run-1", 1) if len(several) == 1 else _runs(several)
+    return page(_title(several), f"{PATTERNS}\n<main>\n{content}\n{_footer(several)}\n</main>")
+
+
+def page(title: str, body: str) -> str:
+    """Return a document with the style sheet; `body` is HTML already."""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8"/>\n'
         f'<meta http-equiv="Content-Security-Policy" content="{text(_POLICY)}"/>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1"/>\n'
         '<meta name="color-scheme" content="light dark"/>\n'
-        f"<title>{text(_title(several))}</title>\n<style>{STYLE_SHEET}</style>\n</head>\n<body>\n{_PATTERNS}\n"
-        f"<main>\n{content}\n{_footer(several)}\n</main>\n</body>\n</html>\n"
+        f"<title>{text(title)}</title>\n<style>{STYLE_SHEET}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
     )
 
 

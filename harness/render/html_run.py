@@ -8,6 +8,7 @@ from harness.model import Check, Report, Scenario, State, Summary
 from harness.render.figures import duration_text, share_text
 from harness.render.headline import NotRun, headline
 from harness.render.html_distributions import distributions
+from harness.render.html_faults import duplicates, faults
 from harness.render.html_outcomes import dead_letters, every_outcome, not_succeeded, retried, tallies
 from harness.render.html_parts import code, items, pairs, percent, table, text
 from harness.render.html_timeline import timeline
@@ -52,11 +53,13 @@ def _parts(report: Report, level: int) -> Iterator[str]:
     yield pairs("tiles", _tiles(report))
     yield pairs("facts", _facts(report))
     shown = (
-        ("Checks", _judged("Checks", report.checks, "PASS", "FAIL")),
-        ("Thresholds", _judged("Thresholds", report.thresholds, "HELD", "CROSSED") if report.thresholds else ""),
+        ("Checks", judged("Checks", report.checks, "PASS", "FAIL")),
+        ("Thresholds", judged("Thresholds", report.thresholds, "HELD", "CROSSED") if report.thresholds else ""),
+        ("Faults", faults(report) if report.faults else ""),
         ("Did not succeed", not_succeeded(report)),
         ("Dead letters", dead_letters(report.dead_letters) if report.dead_letters else ""),
-        ("Ledger", _ledger(report)),
+        ("Ledger", ledger_sum(report)),
+        ("Duplicates", duplicates(report) if report.duplicates else ""),
         ("Timeline", timeline(report) + every_outcome(report)),
         ("Durations", distributions(report)),
         ("Tasks", tallies(report) if report.metrics.tallies else ""),
@@ -102,7 +105,7 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
     yield "Run", code(report.run_id)
 
 
-def _judged(label: str, checks: Sequence[Check], held: str, broke: str) -> str:
+def judged(label: str, checks: Sequence[Check], held: str, broke: str) -> str:
     """Return checks with their evidence; those that do not hold come first."""
     if not checks:
         return "<p>Nothing was judged.</p>"
@@ -120,7 +123,7 @@ def _judged(label: str, checks: Sequence[Check], held: str, broke: str) -> str:
     )
 
 
-def _ledger(report: Report) -> str:
+def ledger_sum(report: Report) -> str:
     """Return the sum, a bar of it, and what is counted across its columns."""
     ledger = report.ledger
     terms: list[str] = []

@@ -94,7 +94,11 @@ svg text{font-size:12px;fill:var(--quiet);font-family:inherit}
 .r{fill:var(--run)}.w{fill:var(--wait)}.t{fill:url(#tried);stroke:var(--run)}
 .f{fill:url(#hatch);stroke:var(--bad)}.o{fill:none;stroke:var(--bad);stroke-dasharray:3 3}
 .k{stroke:var(--wait);stroke-width:2;stroke-dasharray:2 3}
+.v{stroke:var(--bad);stroke-width:1.5;stroke-dasharray:4 3}.z{fill:var(--bad);fill-opacity:.1}
 .m{stroke:var(--ink);stroke-dasharray:3 2}
+.c{fill:none;stroke:var(--run);stroke-width:2;vector-effect:non-scaling-stroke}
+.c2{stroke:var(--good);stroke-dasharray:7 3}.c3{stroke:var(--warn);stroke-dasharray:2 3}.c4{stroke:var(--bad)}
+.a{fill:var(--wait);fill-opacity:.25;stroke:none}.b{fill:var(--panel)}
 svg .x{fill:var(--bad);font-weight:700;font-size:11px}
 svg .l{fill:var(--ink)}
 .s-good{fill:var(--good);stroke:var(--page)}.s-warn{fill:var(--warn);stroke:var(--page)}
@@ -104,6 +108,7 @@ svg .l{fill:var(--ink)}
 .legend svg{display:inline-block;width:26px;height:12px;margin-right:7px;vertical-align:-1px}
 .lane{margin-top:14px}
 .lane p{margin-bottom:5px;overflow-wrap:anywhere}.lane b{font-weight:600}.lane span{color:var(--quiet)}
+.chart+*{margin-top:28px}
 .bars{display:grid;grid-template-columns:repeat(auto-fit,minmax(270px,1fr));gap:28px 32px}
 figcaption{margin-bottom:8px}figcaption b{display:block;font-weight:600}figcaption span{color:var(--quiet)}
 .ends{display:flex;justify-content:space-between;padding-top:4px;font-size:12px;color:var(--quiet);

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from harness.model import Activity, Report, State
 from harness.render.figures import duration_text, marks
+from harness.render.html_faults import strikes
 from harness.render.html_parts import percent, text
 from harness.render.lanes import Bar, Lane, Phase, Span, lanes
 from harness.render.visible import state_text, visible
@@ -18,6 +19,7 @@ _MOST_THICK = 60
 #: Nodes whose activity is drawn.
 _MOST_NODES = 40
 _AXIS_PX = 20
+_STRIKE = '<rect class="z" x="1" width="25" height="12"/><line class="v" x1="1" x2="1" y2="12"/>'
 _ACTIVITY_PX = 44
 
 
@@ -40,16 +42,17 @@ def _bars(report: Report, wall_s: float) -> Iterator[str]:
     drawn = lanes(report)
     phases = {span.phase for lane in drawn for bar in lane.bars for span in bar.spans}
     failed = any(bar.outcome.state is State.FAILED for lane in drawn for bar in lane.bars)
-    yield _legend(phases, failed=failed)
+    struck = any(strikes(report, wall_s, 0))
+    yield _legend(phases, failed=failed, struck=struck)
     if sum(len(bar.spans) > 5 for lane in drawn for bar in lane.bars):
         yield "<p>Of several attempts before the last, the sum is known: they are drawn equally long.</p>"
     yield _axis(wall_s)
     for lane in drawn:
-        yield _lane(lane, wall_s, report.outcome_count)
+        yield _lane(lane, wall_s, report)
     yield _axis(wall_s)
 
 
-def _legend(phases: set[Phase], *, failed: bool) -> str:
+def _legend(phases: set[Phase], *, failed: bool, struck: bool) -> str:
     kinds = [
         (Phase.WAIT in phases, '<rect class="w" y="4" width="26" height="4"/>', "waits in its queue"),
         (Phase.RUN in phases, '<rect class="r" width="26" height="12" rx="2"/>', "runs"),
@@ -57,13 +60,15 @@ def _legend(phases: set[Phase], *, failed: bool) -> str:
         (Phase.BACKOFF in phases, '<line class="k" y1="6" x2="26" y2="6"/>', "waits for the next attempt"),
         (failed, '<rect class="f" x=".5" y=".5" width="25" height="11"/>', "✕ failed"),
         (Phase.OPEN in phases, '<rect class="o" x=".5" y="2.5" width="25" height="7"/>', "no end was seen"),
+        (struck, _STRIKE, "a fault, until it is undone"),
     ]
     spans = (f'<span><svg aria-hidden="true">{swatch}</svg>{words}</span>' for there, swatch, words in kinds if there)
     return f'<div class="legend">{"".join(spans)}</div>'
 
 
-def _lane(lane: Lane, wall_s: float, count: int) -> str:
+def _lane(lane: Lane, wall_s: float, report: Report) -> str:
     """Return a node's tasks, one below the other."""
+    count = report.outcome_count
     if count <= _MOST_LABELLED:
         label_px, bar_px, pitch_px = 18, 11, 36
     elif count <= _MOST_THICK:
@@ -74,7 +79,7 @@ def _lane(lane: Lane, wall_s: float, count: int) -> str:
     words = f"{len(lane.bars):,} task{'' if len(lane.bars) == 1 else 's'}"
     name = "Not known to have run" if lane.node is None else text(lane.node)
     queue = f" · {text(', '.join(lane.queues))}" if lane.queues else ""
-    shapes = list(_grid(wall_s, height_px))
+    shapes = [*_grid(wall_s, height_px), *strikes(report, wall_s, height_px)]
     for number, bar in enumerate(lane.bars):
         shapes.append(_bar(bar, wall_s, number * pitch_px, label_px, bar_px))
     return (
@@ -139,16 +144,19 @@ def _activity(report: Report, wall_s: float) -> Iterator[str]:
     most = max((max(activity.busy, default=0.0) for activity in shown), default=0.0) or 1.0
     length_s = max(wall_s, metrics.slice_s * max(len(activity.busy) for activity in shown))
     yield f"<p>Tasks running at a time on each node, the mean of every {duration_text(metrics.slice_s)}.</p>"
+    if any(strikes(report, length_s, 0)):
+        yield _legend(set(), failed=False, struck=True)
     yield _axis(length_s)
     for activity in sorted(shown, key=lambda activity: activity.node):
-        yield _node(activity, most, metrics.slice_s, length_s, wall_s)
+        yield _node(activity, most, length_s, report)
     yield _axis(length_s)
     if len(shown) < len(metrics.activity):
         yield f"<p>The {len(shown)} busiest of {len(metrics.activity):,} nodes.</p>"
 
 
-def _node(activity: Activity, most: float, slice_s: float, length_s: float, wall_s: float) -> str:
-    mean = sum(activity.busy) * slice_s / wall_s
+def _node(activity: Activity, most: float, length_s: float, report: Report) -> str:
+    slice_s = report.metrics.slice_s
+    mean = sum(activity.busy) * slice_s / report.metrics.wall_s
     peak = max(activity.busy, default=0.0)
     words = f"{activity.tasks:,} tasks · {mean:.1f} at a time, {peak:.1f} at most"
     queue = f" · {text(activity.queue)}" if activity.queue else ""
@@ -159,6 +167,7 @@ def _node(activity: Activity, most: float, slice_s: float, length_s: float, wall
         f"{''.join(_grid(length_s, _ACTIVITY_PX))}"
         f'<svg viewBox="0 0 {slices:.3f} 100" width="100%" height="{_ACTIVITY_PX}" preserveAspectRatio="none">'
         f'<path class="r" d="{_outline(activity.busy, most)}"/></svg>'
+        f"{''.join(strikes(report, length_s, _ACTIVITY_PX))}"
         f'<line class="g" x2="100%" y1="{_ACTIVITY_PX}" y2="{_ACTIVITY_PX}"/></svg></div>'
     )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from harness.model import Check, Report, Summary, TaskTally
+from harness.model import Check, FaultRecord, Report, Summary, TaskTally
+from harness.render.fault_text import recovery_text, trouble_text
 from harness.render.figures import duration_text
 from harness.render.headline import NotRun, headline
 from harness.render.rich_report import ledger_text
@@ -40,6 +41,8 @@ def _blocks(run: Report | NotRun) -> Iterator[str]:
     yield ""
     if run.embedded:
         yield from (f"> {_plain(EMBEDDED)}", "")
+    if run.faults:
+        yield from _table(("At", "Fault", "Done to", "What came of it"), ":---", map(_fault_row, run.faults))
     if run.failed_checks:
         yield from _table(("Check that did not hold", "Evidence"), "--", map(_check_row, run.failed_checks))
     if run.thresholds:
@@ -88,6 +91,12 @@ def _table(header: Sequence[str], align: str, rows: Iterator[Sequence[str]] | ma
 
 def _check_row(check: Check) -> tuple[str, ...]:
     return _plain(check.name), _plain(check.evidence, 500)
+
+
+def _fault_row(fault: FaultRecord) -> tuple[str, ...]:
+    came = "; ".join(filter(None, [recovery_text(fault.recovery), trouble_text(fault)]))
+    sign = "❌ " if fault.error else ""
+    return duration_text(fault.at_s), _plain(fault.what), _plain(fault.hit), f"{sign}{_plain(came, 500)}"
 
 
 def _word(check: Check, held: str, broke: str) -> str:

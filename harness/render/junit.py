@@ -8,12 +8,15 @@ from datetime import UTC, datetime
 from xml.sax.saxutils import escape
 
 from harness.model import Check, Report
+from harness.render.fault_text import fault_text, trouble_text
 from harness.render.headline import NotRun, headline
 from harness.render.rich_report import ledger_text
 from harness.render.visible import visible
 
 #: Characters of a text that are shown; the results file has all of it.
 LIMIT = 10_000
+#: Faults that are told of one by one.
+_MOST_FAULTS = 50
 #: The case that stands for the run itself: it has the wall time, and says when nothing was judged.
 RUN_CASE = "the run"
 
@@ -54,8 +57,9 @@ def junit_document(runs: Sequence[Report | NotRun]) -> str:
 def _report_cases(report: Report) -> Iterator[_Case]:
     said = headline(report)
     unjudged = _Case(RUN_CASE, report.metrics.wall_s, "", said.word.replace(" ", ""), said.sentence, said.sentence)
-    if report.interrupted:
-        yield replace(unjudged, kind="error")
+    if report.interrupted or report.invalid:
+        lines = [said.sentence, *(f"{fault.what}: {trouble_text(fault)}" for fault in report.invalid[:_MOST_FAULTS])]
+        yield replace(unjudged, kind="error", body="\n".join(lines))
     elif not report.checks:
         yield replace(unjudged, kind="failure")
     else:
@@ -146,6 +150,7 @@ def _properties(report: Report) -> dict[str, str | int]:
 def _system_out(report: Report) -> str:
     held = [check for check in (*report.checks, *report.thresholds) if check.passed]
     lines = [f"Ledger: {ledger_text(report.ledger)}", *(f"PASS  {_line(check)}" for check in held)]
+    lines += [f"Fault at {fault.at_s:.3f}s: {fault_text(fault)}" for fault in report.faults[:_MOST_FAULTS]]
     return "\n".join([*lines, *(f"Note: {note}" for note in report.notes)])
 
 

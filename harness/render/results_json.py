@@ -12,7 +12,20 @@ from operator import attrgetter
 from typing import Any
 
 from harness.errors import ExitCode
-from harness.model import Bounds, Bucket, Outcome, Report, Scenario, Summary, TaskTally, Threshold
+from harness.model import (
+    Bounds,
+    Bucket,
+    FaultRecord,
+    Outcome,
+    Recovery,
+    Report,
+    Scenario,
+    Summary,
+    TaskSpec,
+    TaskTally,
+    Threshold,
+    WorkerSpec,
+)
 from harness.render.visible import utc_text
 from harness.stats import throughput_per_s
 
@@ -24,7 +37,14 @@ _DECIMALS = 6
 _repr = reprlib.Repr()  # bounded, and not upset by an object whose own repr raises
 _repr.maxother = _repr.maxstring = 1000
 
-_VERDICTS = {ExitCode.OK: "passed", ExitCode.INTERRUPTED: "interrupted"}
+#: By what a run can end with.
+_VERDICTS = {
+    ExitCode.OK: "passed",
+    ExitCode.CHECK_FAILED: "failed",
+    ExitCode.THRESHOLD: "crossed",
+    ExitCode.UNAVAILABLE: "invalid",
+    ExitCode.INTERRUPTED: "interrupted",
+}
 _OUTCOME_FIELDS = tuple(field.name for field in fields(Outcome))
 _OUTCOME_VALUES = attrgetter(*_OUTCOME_FIELDS)
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
@@ -59,7 +79,7 @@ def pieces(report: Report, streamed: Iterable[str] = ()) -> Iterator[str]:
         report: What to write.
         streamed: Lines that `outcome_line` made of the outcomes that the report does not hold.
     """
-    yield _laid_out(_head(report)).removesuffix("\n}") + ',\n  "outcomes": ['
+    yield laid_out(_head(report)).removesuffix("\n}") + ',\n  "outcomes": ['
     separator = "\n    "
     for outcome in report.outcomes:
         yield separator + outcome_line(outcome)
@@ -73,10 +93,15 @@ def pieces(report: Report, streamed: Iterable[str] = ()) -> Iterator[str]:
 #: Columns of a line of the text, where it holds more than one value.
 _WIDTH = 120
 #: Of what was asked, said also where it is the default.
-_ALWAYS_SAID = frozenset({"replicas", "count", "args", "kwargs", "timeout_s"})
+_ALWAYS_SAID: Mapping[type, tuple[str, ...]] = {
+    WorkerSpec: ("replicas",),
+    TaskSpec: ("count", "args", "kwargs"),
+    Scenario: ("timeout_s",),
+}
 #: Keys of what was asked that say their unit in the document only.
 _WITH_UNIT = {
     "wall_time": "wall_time_s",
+    "recovery": "recovery_s",
     "run_time": "run_time_s",
     "queue_wait": "queue_wait_s",
     "backoff": "backoff_s",
@@ -118,7 +143,7 @@ def _head(report: Report) -> dict[str, Any]:
     return {
         "schema_version": report.schema_version,
         "run_id": json_value(report.run_id),
-        "verdict": _VERDICTS.get(report.exit_code, "failed"),
+        "verdict": _VERDICTS[report.exit_code],
         "exit_code": int(report.exit_code),
         "exit_meaning": report.exit_code.meaning,
         "interrupted": report.interrupted,
@@ -135,6 +160,8 @@ def _head(report: Report) -> dict[str, Any]:
         "checks": json_value(report.checks),
         "thresholds": json_value(report.thresholds),
         "dead_letters": json_value(report.dead_letters),
+        "duplicates": json_value(report.duplicates),
+        "faults": [_measured(fault) for fault in report.faults],
         "metrics": {
             "wall_s": _duration(metrics.wall_s),
             "sequential_s": _duration(metrics.sequential_s),
@@ -181,10 +208,11 @@ def _asked(value: object) -> Any:
         return {key: _asked(item) for key, item in value.items()}
     if not is_dataclass(value) or isinstance(value, type):
         return json_value(value)
+    always = _ALWAYS_SAID.get(type(value), ())
     return {
         _WITH_UNIT.get(field.name, field.name): _asked(getattr(value, field.name))
         for field in fields(value)
-        if field.name in _ALWAYS_SAID or getattr(value, field.name) != _default(field)
+        if field.name in always or getattr(value, field.name) != _default(field)
     }
 
 
@@ -193,13 +221,19 @@ def _default(field: Field[Any]) -> Any:
 
 
 def _summary(summary: Summary | None) -> dict[str, Any] | None:
-    if summary is None:
-        return None
-    return {
-        field.name: _duration(value) if field.name.endswith("_s") else value
-        for field in fields(summary)
-        for value in (getattr(summary, field.name),)
-    }
+    return None if summary is None else _measured(summary)
+
+
+def _measured(value: Summary | FaultRecord | Recovery) -> dict[str, Any]:
+    """Return a value whose fields that end in _s are durations."""
+    record = {}
+    for field in fields(value):
+        item = getattr(value, field.name)
+        if isinstance(item, Recovery):
+            record[field.name] = _measured(item)
+        else:
+            record[field.name] = _duration(item) if field.name.endswith("_s") else json_value(item)
+    return record
 
 
 def _bucket(bucket: Bucket) -> dict[str, Any]:
@@ -210,7 +244,7 @@ def _tally(tally: TaskTally) -> dict[str, Any]:
     return {**json_value(tally), "run_time": _summary(tally.run_time)}
 
 
-def _laid_out(value: Any, indent: str = "") -> str:
+def laid_out(value: Any, indent: str = "") -> str:
     """Return `value` as text that is read from top to bottom: what fits into a line, or is one row, has one."""
     line = _encode(value)
     inner = indent + "  "
@@ -219,9 +253,9 @@ def _laid_out(value: Any, indent: str = "") -> str:
     if isinstance(value, list):
         if not any(isinstance(item, (dict, list)) for item in value):
             return line
-        items = [_laid_out(item, inner) for item in value]
+        items = [laid_out(item, inner) for item in value]
     else:
-        items = [f"{_encode(key)}: {_laid_out(item, inner)}" for key, item in value.items()]
+        items = [f"{_encode(key)}: {laid_out(item, inner)}" for key, item in value.items()]
     opening, closing = "[]" if isinstance(value, list) else "{}"
     return f"{opening}\n{inner}" + f",\n{inner}".join(items) + f"\n{indent}{closing}"
 

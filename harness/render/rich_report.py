@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness.model import LedgerCounts, Outcome, Report, State, Summary
+from harness.render.fault_text import duplicate_text, fault_text
 from harness.render.gantt import gantt
 from harness.render.style import WIDTH, Style
 from harness.render.verdict import MANY, check_text, verdict
 from harness.render.visible import message, state_text, utc_text, visible
 from harness.stats import percentile
 
-#: Outcomes that did not succeed, shown one by one after many tasks; and nodes.
+#: Outcomes that did not succeed, shown one by one after many tasks; and nodes, and duplicates.
 _SHOWN = 10
 
 #: The ledger's columns as they add up to `attempted`, with their words.
@@ -44,6 +45,8 @@ def rich_report(report: Report, results_path: Path | str | None, style: Style) -
         lines += [*_section("PERFORMANCE METRICS", style), *metrics, ""]
     if timeline := gantt(report, style, WIDTH):
         lines += [*_section("TIMELINE", style), *timeline.splitlines(), ""]
+    if report.faults:
+        lines += [*_section("FAULTS", style), *_faults(report, style), ""]
     lines += [*_section("CHECKS", style), *_checks(report, style), "", style.thick_rule]
     if results_path is not None:
         lines.append(f"{style.page} Results saved to: {visible(str(results_path), 1000)}")
@@ -56,7 +59,10 @@ def ledger_text(ledger: LedgerCounts) -> str:
     sign = "=" if ledger.balanced else "does not add up to"
     text = f"{ledger.attempted:,} attempted {sign} {' + '.join(columns) or '0'}"
     across = [f"{ledger.acknowledged:,} acknowledged"]
-    across += [f"{n:,} {word}" for word in ("duplicated", "recovered", "unexpected") if (n := getattr(ledger, word))]
+    if ledger.duplicated:
+        unexplained = f" ({ledger.unexplained:,} unexplained)" if ledger.unexplained else ""
+        across.append(f"{ledger.duplicated:,} duplicated{unexplained}")
+    across += [f"{n:,} {word}" for word in ("recovered", "unexpected") if (n := getattr(ledger, word))]
     return f"{text}; {', '.join(across)}"
 
 
@@ -177,6 +183,14 @@ def _percent(part: int, whole: int) -> str:
     return f"{100.0 if part == whole else min(99.9, 100 * part / whole):.1f}%"
 
 
+def _faults(report: Report, style: Style) -> Iterator[str]:
+    """Yield a line a fault, with when it struck, in seconds after the run began."""
+    for fault in report.faults[:MANY]:
+        yield style.tint(style.bad if fault.error else "", f"{fault.at_s:7.3f}s  {fault_text(fault)}")
+    if len(report.faults) > MANY:
+        yield f"... and {len(report.faults) - MANY:,} more"
+
+
 def _checks(report: Report, style: Style) -> Iterator[str]:
     if not report.checks:
         yield "Nothing was judged."
@@ -187,6 +201,10 @@ def _checks(report: Report, style: Style) -> Iterator[str]:
         word, color = ("PASS", style.good) if limit.passed else ("CROSSED", style.bad)
         yield f"{style.tint(color, word)}  {check_text(limit)}"
     yield f"Ledger: {ledger_text(report.ledger)}"
+    shown = report.duplicates[:_SHOWN]
+    yield from (f"Duplicate: {duplicate_text(duplicate)}" for duplicate in shown)
+    if shown and len(shown) < report.ledger.duplicated:
+        yield f"... and {report.ledger.duplicated - len(shown):,} more duplicates"
     evidence = {outcome.queue_evidence for outcome in report.outcomes} - {None, "consumer"}
     if evidence:
         yield f"Queue evidence: {', '.join(sorted(visible(kind) for kind in evidence))}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.errors import ExitCode
 from harness.model import Check, Report
+from harness.render.fault_text import invalid_text
 from harness.render.style import Style
 from harness.render.visible import visible
 
@@ -21,10 +22,13 @@ def verdict(report: Report, style: Style) -> str:
 
 
 def failure(report: Report, style: Style) -> str:
-    """Return what did not hold, one line a check; empty when every check held."""
+    """Return what did not hold, one line a fault or check; empty when every check held."""
     if report.exit_code is ExitCode.OK:
         return ""
     lines = [style.tint(style.bad, f"{style.failed} {_headline(report)}")]
+    lines += [f"   {style.bullet} {visible(fault.what)}: {visible(fault.error)}" for fault in report.invalid[:MANY]]
+    if len(report.invalid) > MANY:
+        lines.append(f"   {style.bullet} and {len(report.invalid) - MANY:,} more faults")
     lines += [f"   {style.bullet} {check_text(check)}" for check in (*report.failed_checks, *report.crossed)]
     return "\n".join(lines) + "\n"
 
@@ -40,6 +44,8 @@ def _headline(report: Report) -> str:
         succeeded = report.ledger.succeeded
         asked = max(report.scenario.task_count, report.ledger.attempted)
         return f"Dispatch interrupted: {succeeded:,} of {asked:,} tasks succeeded, {asked - succeeded:,} did not"
+    if report.invalid:
+        return f"Dispatch proves nothing: {invalid_text(report)}"
     if failed:
         return f"Dispatch failed: {failed} of {len(report.checks)} checks did not hold"
     if not report.checks:

@@ -53,3 +53,8 @@ def utc_text(at: float) -> str:
         return datetime.fromtimestamp(at, UTC).isoformat("T", "microseconds")
     except (ValueError, OverflowError, OSError):
         return repr(at)
+
+
+def second_text(at: float) -> str:
+    """Return a time in whole seconds: `2025-09-17T19:28:56Z`."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -49,5 +49,5 @@ def test_every_shipped_scenario_holds_on_the_containers(
     assert done.returncode == 0, done.stdout
     runs = results(stack)[before:]
     assert {run["verdict"] for run in runs} == {"passed"}  # type: ignore[comparison-overlap]
-    assert len(runs) == 9
+    assert len(runs) == 10
     assert (tmp_path / "all.html").stat().st_size > 10_000

@@ -39,6 +39,14 @@ defaults:
 workers:
   worker-a: {queue: queue_a, replicas: 2, concurrency: 4}
   worker-b: {queue: queue_b}
+scaling: {worker-a: {default: 2, max: 20}, worker-b: {max: 4}}
+load:
+  steady: {description: A rate, rate: 50/s, duration: 1m, ramp: 10s, warmup: 5s, mix: {task_a: 3, task_b: 1}, work: 0s,
+           max_error_rate: 0.5%, max_lag: 20ms, timeout: 5m,
+           thresholds: {run_time: avg<1s, queue_wait: [med<1s, max<5s], round_trip: p(95)<500ms, lag: max<1s,
+                        failures: [rate<0.1, count<5], throughput: [rate>50/s, rate < 3/m], backlog: max<10}}
+  burst: {tasks: 10}
+  closed: {in_flight: 4, tasks: 10}
 x-retried: &retried {attempts: 3, backoff: policy}
 scenarios:
   short: {description: Five lines, tasks: [{task: task_a}]}
@@ -48,6 +56,20 @@ scenarios:
     workers: {worker-b: {}, worker-a: {replicas: 3, concurrency: 8}}
     timeout: 20s
     reconnect: true
+    faults:
+      - {at: 1s, kill: worker-a, for: 2s, nodes: all}
+      - {after: 50%, kill_main: worker-a}
+      - {each: start, kill_child: worker-b, times: 3}
+      - {at: 0s, stop: worker-a, grace: 5s, nodes: one}
+      - {at: 2s, pause: worker-b, for: 1s}
+      - {at: 3s, scale: {worker-a: 1}}
+      - {at: 4s, disconnect: dispatcher, for: 1s}
+      - {at: 5s, restart: broker, for: 500ms}
+      - {at: 6s, freeze: broker, for: 1s}
+      - {at: 7s, close_connections: broker}
+      - {at: 8s, memory_alarm: broker, for: 1s}
+      - {at: 9s, delete_queue: replies}
+      - {at: 10s, malformed: queue_a}
     tasks:
       - task: task_a
         count: 40
@@ -70,11 +92,12 @@ scenarios:
       wall_time: {min: 1s, max: 20s}
       overlap: {min: 1.5, max: 12}
       ledger: {attempted: 42, acknowledged: 42, succeeded: {min: 40}, failed: 1, unfinished: 0, lost: 0,
-               unacknowledged: 0, dead_lettered: 1, duplicated: {max: 1}, recovered: 0, unexpected: 0}
+               unacknowledged: 0, dead_lettered: 1, duplicated: {max: 1}, unexplained: 0, recovered: 0, unexpected: 0}
       dead_letters:
         - {queue: queue_b.dead, count: {min: 1, max: 2}, reason: rejected, task: task_a}
         - {queue: queue_a.dead, count: 0}
         - {queue: queue_a.dead}
+      recovery: {max: 10s}
       routing: all
       thresholds:
         run_time: avg<1s

@@ -17,7 +17,7 @@ from harness.comparable import refuse_other
 from harness.errors import ExitCode, UsageError
 from harness.model import Report, Roster, Scenario, TaskSpec, WorkerSpec
 from harness.render.results_json import document, pieces
-from tests.sample_reports import BASIC, basic, embedded, retried
+from tests.sample_reports import BASIC, WORKER_KILL, basic, disturbed, embedded, retried
 
 # --- rules ----------------------------------------------------------------------------------------
 
@@ -188,6 +188,7 @@ def with_task(**more: Any) -> Scenario:
             "workers[1].concurrency was None, is 8",
         ),
         (replace(BASIC, reconnect=True), "only one of them cuts the workers' connections first"),
+        (replace(BASIC, faults=WORKER_KILL.faults), "other faults strike during it"),
     ],
 )
 def test_another_scenario_or_load_is_refused_with_the_difference(tmp_path: Path, scenario: Scenario, why: str) -> None:
@@ -200,6 +201,10 @@ def test_another_scenario_or_load_is_refused_with_the_difference(tmp_path: Path,
 def test_what_changes_no_load_is_no_difference(tmp_path: Path) -> None:
     changed = replace(BASIC, description="other words", timeout_s=5.0, tags=("slow",))
     refuse_other(changed, baseline(tmp_path, basic()), [parse_rule("wall:10%")])
+
+
+def test_a_run_of_the_same_faults_can_be_compared(tmp_path: Path) -> None:
+    refuse_other(WORKER_KILL, baseline(tmp_path, disturbed()))
 
 
 def test_values_that_json_cannot_hold_are_compared_as_they_were_written(tmp_path: Path) -> None:

@@ -8,7 +8,24 @@ from typing import Any
 import pytest
 
 from harness.checks import Judge
-from harness.model import Check, LedgerCounts, Node, Outcome, Roster, Scenario, State, TaskSpec, WorkerSpec
+from harness.errors import ExitCode
+from harness.model import (
+    Check,
+    Fault,
+    FaultKind,
+    FaultRecord,
+    LedgerCounts,
+    Node,
+    Outcome,
+    Recovery,
+    Roster,
+    Scenario,
+    State,
+    TaskExpectation,
+    TaskSpec,
+    WorkerSpec,
+)
+from tests.sample_reports import basic
 
 A = Outcome(
     task_id="id-a",
@@ -231,3 +248,127 @@ def test_overlap_of_runs_too_short_to_tell_is_not_judged() -> None:
 def test_an_outcome_without_evidence_names_the_result_backend() -> None:
     blind = replace(B, node=None, queue=None, queue_evidence=None)
     assert "result_backend" in failed(outcomes=(A, blind))["every task on its declared queue"]
+
+
+# --- disturbed: by faults, or by the death of the dispatcher that began the run ---------------------
+
+HOMES = "every task on a worker of that queue alone"
+
+
+def disturbed(
+    outcomes: tuple[Outcome, ...] = (A, B),
+    ledger: LedgerCounts = LEDGER,
+    after: Roster | None = None,
+    scenario: Scenario = SCENARIO,
+) -> dict[str, Check]:
+    """Args:
+    after: Who answered after the run; None: nobody asked.
+    """
+    judge = Judge(ROSTER, scenario, confirms=True, disturbed=True)
+    for outcome in outcomes:
+        judge.observe(outcome)
+    if after is not None:
+        judge.arrived(after)
+    return {check.name: check for check in judge.checks(ledger, 0.72)}
+
+
+@pytest.mark.parametrize(
+    ("duplicated", "unexplained", "passed", "evidence"),
+    [
+        (0, 0, True, "0 ids ran or ended more than once"),
+        (2, 0, True, "2 ids ran or ended more than once, 0 of them unexplained"),
+        (2, 1, False, "2 ids ran or ended more than once, 1 of them unexplained"),
+    ],
+)
+def test_a_duplicate_is_no_failure_of_a_disturbed_run_where_it_is_explained(
+    duplicated: int, unexplained: int, passed: bool, evidence: str
+) -> None:
+    checks = disturbed(ledger=replace(LEDGER, duplicated=duplicated, unexplained=unexplained))
+    check = checks["every duplicate explained"]
+    assert (check.passed, check.evidence) == (passed, evidence)
+    assert "nothing duplicated" not in checks
+
+
+@pytest.mark.parametrize(
+    ("node", "evidence"),
+    [
+        (Node(name="worker-b@new", queues=("queue_b",)), None),
+        (None, "answered neither before the run nor after it"),
+        (Node(name="worker-b@new", queues=("queue_a", "queue_b")), "consumes queue_a, queue_b"),
+        (Node(name="worker-b@new", queues=("queue_a",)), "consumes queue_a"),
+    ],
+)
+def test_a_node_that_came_during_a_disturbed_run_is_judged_by_what_it_consumes_after_it(
+    node: Node | None, evidence: str | None
+) -> None:
+    check = disturbed((A, replace(B, node="worker-b@new")), after=Roster(nodes=(node,) if node else ()))[HOMES]
+    assert check.passed is (evidence is None)
+    assert check.evidence == (
+        f"task_b id-b ran on worker-b@new, which {evidence}" if evidence else "2 of 2, on worker-a@h, worker-b@h"
+    )
+
+
+def test_a_node_of_another_service_that_came_during_the_run_is_not_at_home() -> None:
+    stranger = Roster(nodes=(Node(name="stranger@new", queues=("queue_b",)),))
+    assert not disturbed((A, replace(B, node="stranger@new")), after=stranger)[HOMES].passed
+
+
+def test_tasks_of_a_node_that_nobody_asked_after_are_named_each_once() -> None:
+    strays = tuple(replace(A, task_id=f"id-{number}", node="worker-a@new") for number in range(4))
+    why = "ran on worker-a@new, which answered neither before the run nor after it"
+    check = disturbed(strays, replace(LEDGER, attempted=4))[HOMES]
+    assert (check.passed, check.evidence) == (
+        False,
+        f"task_a id-0 {why}; task_a id-1 {why}; task_a id-2 {why}; and 1 more",
+    )
+
+
+def test_a_node_that_was_there_before_a_disturbed_run_is_judged_by_that() -> None:
+    check = disturbed((A, replace(B, node="worker-a@h")), after=Roster())[HOMES]
+    assert check.evidence == "task_b id-b ran on worker-a@h, which consumes queue_a"
+
+
+def test_overlap_is_not_judged_where_a_fault_may_keep_tasks_from_it() -> None:
+    faulty = replace(SCENARIO, faults=(Fault(kind=FaultKind.KILL, target="worker-a", at_s=1.0),))
+    assert "the runs overlapped in time" not in disturbed(scenario=faulty)
+    assert "the runs overlapped in time" in disturbed()
+
+
+def test_a_message_that_should_be_returned_is_not_missed_among_the_confirmed() -> None:
+    unroutable = replace(SCENARIO.tasks[1], expect=TaskExpectation(state=State.UNACKNOWLEDGED))
+    scenario = replace(SCENARIO, tasks=(SCENARIO.tasks[0], unroutable))
+    returned = replace(B, state=State.UNACKNOWLEDGED, node=None, error="returned")
+    ledger = LedgerCounts(attempted=2, acknowledged=1, succeeded=1, unacknowledged=1)
+    confirmed = "every task confirmed by the broker"
+    assert disturbed((A, returned), ledger, scenario=scenario)[confirmed].passed
+    assert not disturbed((A, returned), ledger)[confirmed].passed
+
+
+# --- the verdict ----------------------------------------------------------------------------------
+
+HELD = Check(name="held", passed=True, evidence="")
+BROKEN = Check(name="broken", passed=False, evidence="")
+APPLIED = FaultRecord(what="kill worker-a at 1s", hit="container a", at_s=1.0, recovery=Recovery(tasks=0))
+NOT_APPLIED = replace(APPLIED, error="no node of worker-a runs here", recovery=None)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({}, ExitCode.OK),
+        ({"faults": (APPLIED,)}, ExitCode.OK),
+        ({"faults": (APPLIED, NOT_APPLIED)}, ExitCode.UNAVAILABLE),
+        ({"faults": (replace(APPLIED, error="not undone: no space left"),)}, ExitCode.UNAVAILABLE),
+        ({"faults": (NOT_APPLIED,), "checks": (BROKEN,)}, ExitCode.UNAVAILABLE),
+        ({"faults": (NOT_APPLIED,), "thresholds": (BROKEN,)}, ExitCode.UNAVAILABLE),
+        ({"faults": (NOT_APPLIED,), "interrupted": True}, ExitCode.INTERRUPTED),
+        ({"faults": (APPLIED,), "checks": (BROKEN,)}, ExitCode.CHECK_FAILED),
+        ({"faults": (APPLIED,), "thresholds": (BROKEN,)}, ExitCode.THRESHOLD),
+        ({"checks": ()}, ExitCode.CHECK_FAILED),
+        ({"checks": (HELD, BROKEN), "thresholds": (BROKEN,)}, ExitCode.CHECK_FAILED),
+    ],
+)
+def test_a_run_whose_fault_was_not_what_was_asked_proves_nothing(change: dict[str, Any], code: ExitCode) -> None:
+    report = replace(basic(), **{"checks": (HELD,), **change})
+    assert report.exit_code is code
+    assert report.invalid == tuple(fault for fault in report.faults if fault.error)

@@ -128,9 +128,12 @@ BROKER_NAMES = "try: use letters, digits, '_', '.' and '-' (':' and '/' too), at
         (
             config() + "sceanrios: {}\n",
             "5:1: unknown key 'sceanrios'; did you mean 'scenarios'?\n"
-            f"  {KEYS}: defaults, scenarios, settings, version, workers",
+            f"  {KEYS}: defaults, load, scaling, scenarios, settings, version, workers",
         ),
-        (config() + "zzz: 1\n", f"5:1: unknown key 'zzz'\n  {KEYS}: defaults, scenarios, settings, version, workers"),
+        (
+            config() + "zzz: 1\n",
+            f"5:1: unknown key 'zzz'\n  {KEYS}: defaults, load, scaling, scenarios, settings, version, workers",
+        ),
         (
             config(settings="{wait_worker: 1s}"),
             "2:12: settings: unknown key 'wait_worker'; did you mean 'wait_workers'?\n"

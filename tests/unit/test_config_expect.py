@@ -12,13 +12,13 @@ pytestmark = pytest.mark.usefixtures("empty_directory")
 DURATION = "expected a duration such as 500ms, 30s, 1m30s or 1h, got"
 RANGE = "expected a mapping with min, max or both, got"
 WRITE_RANGE = "try: write {max: 2s}, or {min: 100ms, max: 2s}"
-RUN_KEYS = "try: use one of: dead_letters, fairness, ledger, overlap, routing, thresholds, wall_time"
+RUN_KEYS = "try: use one of: dead_letters, fairness, ledger, overlap, recovery, routing, thresholds, wall_time"
 TASK_KEYS = "try: use one of: attempts, backoff, error, queue, queue_wait, result, run_time, state, worker"
 BACKOFF = "policy, or a list of ranges such as [{min: 0s, max: 1s}]"
 STATES = "try: use one of: dead_lettered, failed, lost, succeeded, unacknowledged, unfinished"
 COLUMNS = (
     "try: use one of: acknowledged, attempted, dead_lettered, duplicated, failed, lost, recovered, succeeded, "
-    "unacknowledged, unexpected, unfinished"
+    "unacknowledged, unexpected, unexplained, unfinished"
 )
 AGGREGATES = "try: use one of: avg, max, med, min, p(N)"
 MATCHES = "try: use one of: contains, equals, matches"

@@ -8,6 +8,8 @@ from config_files import EVERY_KEY, WORKER_A, WORKER_B, config, load, loaded_sce
 from harness.model import (
     Bounds,
     DeadLetters,
+    Fault,
+    FaultKind,
     Match,
     RunExpectation,
     Scenario,
@@ -55,6 +57,21 @@ def test_every_key_is_read() -> None:
         workers=(WORKER_B, WorkerSpec(service="worker-a", queue="queue_a", replicas=3, concurrency=8)),
         timeout_s=20.0,
         reconnect=True,
+        faults=(
+            Fault(kind=FaultKind.KILL, target="worker-a", at_s=1.0, for_s=2.0, every_node=True),
+            Fault(kind=FaultKind.KILL_MAIN, target="worker-a", after=0.5),
+            Fault(kind=FaultKind.KILL_CHILD, target="worker-b", on_start=True, times=3),
+            Fault(kind=FaultKind.STOP, target="worker-a", at_s=0.0, grace_s=5.0),
+            Fault(kind=FaultKind.PAUSE, target="worker-b", at_s=2.0, for_s=1.0),
+            Fault(kind=FaultKind.SCALE, target="worker-a", at_s=3.0, count=1),
+            Fault(kind=FaultKind.DISCONNECT, target="dispatcher", at_s=4.0, for_s=1.0),
+            Fault(kind=FaultKind.RESTART, target="broker", at_s=5.0, for_s=0.5),
+            Fault(kind=FaultKind.FREEZE, target="broker", at_s=6.0, for_s=1.0),
+            Fault(kind=FaultKind.CLOSE_CONNECTIONS, target="broker", at_s=7.0),
+            Fault(kind=FaultKind.MEMORY_ALARM, target="broker", at_s=8.0, for_s=1.0),
+            Fault(kind=FaultKind.DELETE_QUEUE, target="replies", at_s=9.0),
+            Fault(kind=FaultKind.MALFORMED, target="queue_a", at_s=10.0),
+        ),
         tasks=(
             TaskSpec(
                 task="task_a",
@@ -103,6 +120,7 @@ def test_every_key_is_read() -> None:
                 "unacknowledged": exactly(0),
                 "dead_lettered": exactly(1),
                 "duplicated": Bounds(high=1),
+                "unexplained": exactly(0),
                 "recovered": exactly(0),
                 "unexpected": exactly(0),
             },
@@ -123,6 +141,7 @@ def test_every_key_is_read() -> None:
                 threshold("failures", "count", "<", 5.0, "count<5"),
             ),
             routing=True,
+            recovery=Bounds(high=10.0),
         ),
     )
 
@@ -190,7 +209,7 @@ def test_a_scenario_names_its_workers_and_may_size_them(put: str, workers: tuple
         (
             "expected: {}",
             "5: s: unknown key 'expected'; did you mean 'expect'?\n"
-            "  try: use one of: description, expect, reconnect, tags, tasks, timeout, workers",
+            "  try: use one of: description, expect, faults, reconnect, tags, tasks, timeout, workers",
         ),
     ],
 )
@@ -278,7 +297,7 @@ def test_defaults_stand_in_key_by_key_and_a_scenario_s_own_key_is_taken_whole() 
         (
             "{expect: {}}",
             "20: defaults.expect: expected at least one key\n"
-            "  try: use one of: dead_letters, fairness, ledger, overlap, routing, thresholds, wall_time",
+            "  try: use one of: dead_letters, fairness, ledger, overlap, recovery, routing, thresholds, wall_time",
         ),
         (
             "{timeuot: 1s}",

@@ -7,13 +7,17 @@ from dataclasses import replace
 import pytest
 
 from harness.model import (
+    Cause,
     Check,
+    Duplicate,
     Event,
+    FaultRecord,
     LedgerCounts,
     Metrics,
     Moment,
     Node,
     Outcome,
+    Recovery,
     Report,
     Roster,
     Scenario,
@@ -112,6 +116,19 @@ FAILED = replace(
         Check(name="every task succeeded", passed=False, evidence="1 of 2; task_b ef4f59b0 unfinished"),
     ),
 )
+
+KILLED = FaultRecord(
+    what="kill worker-a at 1s for 1.5s",
+    hit="container demo-worker-a-1 (worker-a@12514a296d7c)",
+    at_s=1.0021,
+    undone_at_s=2.5043,
+    recovery=Recovery(tasks=4, ended=4, rerun_s=0.9, first_s=1.5, last_s=2.0),
+)
+NOT_APPLIED = FaultRecord(
+    what="pause worker-b after 75%", hit="worker-b", at_s=13.5, error="no node of worker-b runs here"
+)
+NOT_UNDONE = replace(KILLED, undone_at_s=None, error="not undone: container a could not be started; no space left")
+TWICE = Duplicate(task_id=A_ID, cause=Cause.REDELIVERED, evidence="attempt 1 began again on worker-a@12514a296d7c")
 
 EVENTS = (
     Event(moment=Moment.SENT, at=AT + 2.0412, task="task_a", task_id=A_ID, detail="Dispatching task..."),
@@ -272,7 +289,7 @@ def test_colour_adds_escape_sequences_and_nothing_else():
 
 
 def test_every_colour_is_reset_on_its_own_line():
-    for report in (PASSED, FAILED, hundred(failing={3})):
+    for report in (PASSED, FAILED, hundred(failing={3}), replace(PASSED, faults=(KILLED, NOT_APPLIED))):
         for line in rich(report, style_for(color=True, signs=True)).splitlines():
             assert line.count("\x1b[0m") * 2 == line.count("\x1b[")
 
@@ -385,6 +402,130 @@ def test_a_ledger_that_does_not_add_up_says_so():
     )
 
 
+def test_duplicates_that_nothing_explains_are_counted_beside_all_of_them():
+    ledger = LedgerCounts(attempted=9, acknowledged=9, succeeded=9, duplicated=3, unexplained=1, recovered=2)
+    assert console.ledger_text(ledger) == (
+        "9 attempted = 9 succeeded; 9 acknowledged, 3 duplicated (1 unexplained), 2 recovered"
+    )
+
+
+# --- faults ---------------------------------------------------------------------------------------
+
+
+def test_each_fault_is_a_line_and_each_duplicate_has_its_cause():
+    report = replace(
+        PASSED,
+        ledger=replace(PASSED.ledger, duplicated=1, recovered=1),
+        faults=(KILLED, replace(KILLED, at_s=2.6, undone_at_s=None, recovery=Recovery(tasks=0))),
+        duplicates=(TWICE,),
+    )
+    text = console.rich_report(report, "out.json", PLAIN)
+    assert (
+        text[text.index("FAULTS\n") :]
+        == """\
+FAULTS
+────────────────────────────────────────────────────────────
+  1.002s  kill worker-a at 1s for 1.5s: container demo-worker-a-1 (worker-a@12514a296d7c), undone at 2.504s; \
+4 of 4 tasks back, running again after 0.90s, first ended after 1.50s, last after 2.00s
+  2.600s  kill worker-a at 1s for 1.5s: container demo-worker-a-1 (worker-a@12514a296d7c); \
+no task was in flight there
+
+────────────────────────────────────────────────────────────
+CHECKS
+────────────────────────────────────────────────────────────
+PASS  every task succeeded: 2 of 2
+PASS  nothing was lost: 0 lost of 2 confirmed
+Ledger: 2 attempted = 2 succeeded; 2 acknowledged, 1 duplicated, 1 recovered
+Duplicate: eb715904-13d1-40bd-9f23-0afcbabcf44f: redelivered: attempt 1 began again on worker-a@12514a296d7c
+
+============================================================
+📄 Results saved to: out.json
+🎉 Dispatch completed successfully!
+"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("recovery", "words"),
+    [
+        (
+            Recovery(tasks=4, ended=3, first_s=1.504, last_s=20.0),
+            "3 of 4 tasks back, first ended after 1.50s, last after 20.00s",
+        ),
+        (Recovery(tasks=1234), "0 of 1,234 tasks back"),
+        (Recovery(tasks=0), "no task was in flight there"),
+    ],
+)
+def test_what_did_not_come_back_has_no_time(recovery, words):
+    text = console.rich_report(replace(PASSED, faults=(replace(KILLED, recovery=recovery),)), None, PLAIN)
+    assert f", undone at 2.504s; {words}\n" in text
+
+
+def test_a_run_whose_fault_was_not_applied_proves_nothing_in_every_format():
+    report = replace(PASSED, faults=(KILLED, NOT_APPLIED))
+    last = """\
+❌ Dispatch proves nothing: 1 of 2 faults could not be applied
+   • pause worker-b after 75%: no node of worker-b runs here
+"""
+    text = console.rich_report(report, "out.json", PLAIN)
+    assert text.endswith(f"\n{'=' * 60}\n📄 Results saved to: out.json\n{last}")
+    assert "\n 13.500s  pause worker-b after 75%: worker-b; NOT APPLIED: no node of worker-b runs here\n" in text
+    assert console.basic_report(report, PLAIN).endswith(f"Total retries: 0\n{last}")
+    assert console.plain_report(report, PLAIN) == (
+        f"Result from task_a: Hello from Task A\nResult from task_b: Hello from Task B\n{last}"
+    )
+
+
+def test_what_also_did_not_hold_stands_after_the_faults():
+    assert console.plain_report(replace(FAILED, faults=(NOT_APPLIED,)), PLAIN).endswith("""\
+❌ Dispatch proves nothing: 1 of 1 fault could not be applied
+   • pause worker-b after 75%: no node of worker-b runs here
+   • every task succeeded: 1 of 2; task_b ef4f59b0 unfinished
+""")
+
+
+@pytest.mark.parametrize(
+    ("faults", "words"),
+    [
+        ((NOT_UNDONE, KILLED), "1 of 2 faults could not be undone"),
+        ((NOT_UNDONE, NOT_APPLIED), "2 of 2 faults could not be applied or undone"),
+    ],
+)
+def test_a_fault_that_was_not_undone_is_told_with_what_it_did(faults, words):
+    text = console.rich_report(replace(PASSED, faults=faults), None, PLAIN)
+    assert f"❌ Dispatch proves nothing: {words}\n   • kill worker-a at 1s for 1.5s: not undone: container a" in text
+    assert (
+        "first ended after 1.50s, last after 2.00s; not undone: container a could not be started; no space left\n"
+    ) in text
+
+
+def test_an_interrupted_run_is_interrupted_first_and_names_what_was_not_applied():
+    text = console.plain_report(replace(PASSED, faults=(NOT_APPLIED,), interrupted=True), PLAIN)
+    assert text.endswith("""\
+❌ Dispatch interrupted: 2 of 2 tasks succeeded, 0 did not
+   • pause worker-b after 75%: no node of worker-b runs here
+""")
+
+
+def test_of_very_many_faults_and_duplicates_the_first_are_shown():
+    report = replace(
+        PASSED,
+        ledger=replace(PASSED.ledger, duplicated=5000),
+        faults=(NOT_APPLIED,) * 50,
+        duplicates=(TWICE,) * 1000,
+    )
+    text = console.rich_report(report, None, PLAIN)
+    assert text.count("NOT APPLIED") == 20
+    assert "\n... and 30 more\n" in text
+    assert text.count("Duplicate: ") == 10
+    assert "\n... and 4,990 more duplicates\n" in text
+    assert text.endswith("   • pause worker-b after 75%: no node of worker-b runs here\n   • and 30 more faults\n")
+    assert text.count("   • pause worker-b") == 20
+
+
+# --- many -----------------------------------------------------------------------------------------
+
+
 def test_a_hundred_tasks_are_summarised_in_a_table():
     text = console.rich_report(hundred(failing=set(range(0, 24, 2))), "out.json", PLAIN)
     details = text[text.index("DETAILED") : text.index("CHECKS")]
@@ -443,7 +584,7 @@ def test_twenty_tasks_are_listed_and_twenty_one_are_summarised():
 
 
 def test_the_ascii_style_has_nothing_outside_ascii():
-    for report in (PASSED, FAILED, hundred(failing={1})):
+    for report in (PASSED, FAILED, hundred(failing={1}), replace(PASSED, faults=(NOT_APPLIED,), duplicates=(TWICE,))):
         assert rich(report, ASCII).isascii()
         assert console.basic_report(report, ASCII).isascii()
     text = rich(PASSED, ASCII)
@@ -566,6 +707,8 @@ def test_a_task_cannot_write_escape_sequences_or_lines_into_the_terminal():
         broker=HOSTILE,
         roster=Roster(nodes=nodes),
         checks=(Check(name=HOSTILE, passed=False, evidence=HOSTILE),),
+        faults=(replace(KILLED, what=HOSTILE, hit=HOSTILE, error=HOSTILE),),
+        duplicates=(Duplicate(task_id=HOSTILE, cause=Cause.REPEATED, evidence=HOSTILE),),
         notes=(HOSTILE,),
         scenario=replace(SCENARIO, description=HOSTILE),
     )

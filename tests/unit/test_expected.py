@@ -15,10 +15,12 @@ from harness.model import (
     Check,
     DeadLetter,
     DeadLetters,
+    FaultRecord,
     LedgerCounts,
     Match,
     Node,
     Outcome,
+    Recovery,
     Roster,
     Route,
     RunExpectation,
@@ -340,3 +342,41 @@ def test_a_node_that_did_most_of_its_service_s_work_is_not_fair() -> None:
     assert seen.check(roster, 2.0) == Check(
         name="fair shares: at most 2 times", passed=False, evidence="worker-a's nodes ran 3 and 1 (3.00)"
     )
+
+
+# --- recovery -------------------------------------------------------------------------------------
+
+BACK = Recovery(tasks=4, ended=4, rerun_s=0.9, first_s=1.5, last_s=2.0)
+
+
+@pytest.mark.parametrize(
+    ("recoveries", "passed", "evidence"),
+    [
+        ([BACK], True, "4 of 4 ended, the first after 1.50s, the last after 2.00s"),
+        (
+            [BACK, Recovery(tasks=1, ended=1, first_s=2.5, last_s=2.5)],
+            False,
+            "4 of 4 ended, the first after 1.50s, the last after 2.00s; "
+            "1 of 1 ended, the first after 2.50s, the last after 2.50s",
+        ),
+        ([replace(BACK, ended=3)], False, "3 of 4 ended, the first after 1.50s, the last after 2.00s"),
+        ([Recovery(tasks=4)], False, "0 of 4 ended"),
+        ([BACK, Recovery(tasks=0)], True, "4 of 4 ended, the first after 1.50s, the last after 2.00s"),
+        ([Recovery(tasks=0)], False, "no task was in flight where a fault struck"),
+        ([None], False, "no task was in flight where a fault struck"),
+        ([], False, "no task was in flight where a fault struck"),
+    ],
+)
+def test_recovery_is_judged_by_the_last_task_that_a_fault_hit(
+    recoveries: list[Recovery | None], passed: bool, evidence: str
+) -> None:
+    judge = Judge(ROSTER, scenario(run=RunExpectation(recovery=Bounds(high=2.0))), confirms=True, disturbed=True)
+    judge.observe(A)
+    faults = [FaultRecord(what="kill", hit="a", at_s=1.0, recovery=recovery) for recovery in recoveries]
+    checks = judge.checks(LedgerCounts(attempted=1, acknowledged=1, succeeded=1), 0.5, faults=faults)
+    name = "recovery: at most 2s from a fault to the last task it hit"
+    assert the("recovery", list(checks)) == (passed, f"{name} = {evidence}")
+
+
+def test_recovery_is_not_judged_where_nothing_was_said_of_it() -> None:
+    assert not [check for check in judged(scenario()) if check.name.startswith("recovery")]

@@ -11,12 +11,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.model import Activity, Check, DeadLetter, Node, Report, Roster, State, TaskSpec
+from harness.model import Activity, Cause, Check, DeadLetter, Duplicate, Node, Report, Roster, State, TaskSpec
 from harness.render.headline import NotRun
 from harness.render.html import html
 from harness.render.html_style import DARK, LIGHT, STYLE_SHEET
 from harness.render.html_timeline import MOST_BARS
-from tests.sample_reports import basic, crossed, embedded, interrupted, many, outcome, retried, troubled
+from tests.sample_reports import (
+    basic,
+    crossed,
+    disturbed,
+    embedded,
+    interrupted,
+    invalid,
+    many,
+    outcome,
+    retried,
+    troubled,
+)
 
 NOT_RUN = NotRun(scenario="isolation", what="the broker did not answer", why="refused", fix="./setup.sh start")
 KINDS: dict[str, Callable[[], Report]] = {
@@ -26,6 +37,8 @@ KINDS: dict[str, Callable[[], Report]] = {
     "troubled": troubled,
     "crossed": crossed,
     "interrupted": interrupted,
+    "disturbed": disturbed,
+    "invalid": invalid,
     "many": lambda: many(2_000),
 }
 
@@ -64,6 +77,8 @@ def titles(root: ElementTree.Element) -> list[str | None]:
         ("troubled", "✕ Failed", "5 of 10 checks did not hold."),
         ("crossed", "! Threshold crossed", "All 10 checks held, but 1 threshold was crossed."),
         ("interrupted", "! Interrupted", "1 of 2 tasks completed, 1 not."),
+        ("disturbed", "✓ Passed", "All 10 checks held."),
+        ("invalid", "! Invalid", "1 of 2 faults could not be applied: the run proves nothing."),
     ],
 )
 def test_the_verdict_comes_first(kind: str, verdict: str, sentence: str) -> None:
@@ -142,6 +157,59 @@ def test_retries_are_told_with_their_waits() -> None:
     ]
 
 
+def test_faults_are_told_with_what_they_hit_and_how_that_came_back() -> None:
+    root = parsed(html(disturbed()))
+    assert titles(root) == [
+        "Checks", "Faults", "Ledger", "Duplicates", "Timeline", "Durations", "Tasks", "Tried again", "What was asked",
+    ]  # fmt: skip
+    assert rows(section(root, "Faults")) == [
+        ["At", "Fault", "Done to", "Undone at", "Tasks back", "Running again", "First ended", "Last ended"],
+        [
+            "1.00 s",
+            "kill worker-a at 1s for 1.5s",
+            "container demo-worker-a-1 (worker-a@12514a296d7c)",
+            "2.50 s",
+            "2 of 2",
+            "1.60 s",
+            "2.10 s",
+            "2.10 s",
+        ],
+        [
+            "3.62 s",
+            "pause worker-b after 75%",
+            "container demo-worker-b-1 (worker-b@266b12387dae)",
+            "4.14 s",
+            "0 of 0",
+            "",
+            "",
+            "",
+        ],
+    ]
+    assert rows(section(root, "Duplicates"))[1:] == [
+        [f"f37eb6fd-dfb5-8000-8000-{index:012x}", "redelivered", "attempt 1 began again on worker-a@12514a296d7c"]
+        for index in (2, 3)
+    ]
+
+
+def test_a_fault_that_was_not_applied_says_so_in_words() -> None:
+    report = invalid()
+    (_, pause) = rows(section(parsed(html(report)), "Faults"))[1:]
+    why = "NOT APPLIED: container demo-worker-b-1 could not be paused; it is not running"
+    assert pause[2:] == [f"container demo-worker-b-1 (worker-b@266b12387dae)✕ {why}", "", "", "", "", ""]
+    kill = replace(report.faults[0], error="not undone: no space left")
+    (killed, _) = rows(section(parsed(html(replace(report, faults=(kill, report.faults[1])))), "Faults"))[1:]
+    assert killed[2] == "container demo-worker-a-1 (worker-a@12514a296d7c)✕ not undone: no space left"
+    assert killed[4] == "2 of 2"
+
+
+def test_of_very_many_duplicates_the_first_are_listed_and_those_that_are_not_held_counted() -> None:
+    report = disturbed()
+    ledger = replace(report.ledger, duplicated=5_000)
+    part = section(parsed(html(replace(report, ledger=ledger, duplicates=report.duplicates * 500))), "Duplicates")
+    assert len(rows(part)) == 51
+    assert words(part).endswith("The first 50 of 1,000.4,000 more were counted.")
+
+
 def test_an_embedded_run_says_what_it_is_worth() -> None:
     assert "Embedded broker: a demonstration, it says nothing about your deployment." in html(embedded())
 
@@ -174,6 +242,39 @@ def test_each_task_of_a_small_run_is_a_bar_on_its_node() -> None:
     assert len(told) == 4
     kinds = [shape.get("class") for shape in list(timeline.iter("g"))[3] if shape.tag in ("rect", "line")]
     assert kinds == ["w", "t", "k", "t", "k", "f"]
+
+
+def strikes(timeline: ElementTree.Element) -> list[list[tuple[str | None, ...]]]:
+    """Return the marks of faults in each lane: where each begins, and how wide it is, or which fault it tells."""
+    lanes = [found for found in timeline.iter("div") if found.get("class") == "lane"]
+    marks = [[shape for shape in lane.iter() if shape.get("class") in ("v", "z")] for lane in lanes]
+    return [[(s.get("x1") or s.get("x"), s.get("width") or s[0].text) for s in of_lane] for of_lane in marks]
+
+
+@pytest.mark.parametrize("of_many", [False, True])
+def test_a_fault_crosses_every_lane_from_when_it_struck_until_it_was_undone(of_many: bool) -> None:
+    report = disturbed()
+    if of_many:
+        tasks = many(MOST_BARS + 2)
+        report = replace(tasks, faults=report.faults, metrics=replace(tasks.metrics, wall_s=4.142, slice_s=0.01))
+    timeline = section(parsed(html(report)), "Timeline")
+    in_each = [
+        ("24.19%", "36.27%"),
+        ("24.19%", "kill worker-a at 1s for 1.5s: container demo-worker-a-1 (worker-a@12514a296d7c)"),
+        ("87.48%", "12.52%"),  # undone after the last task had ended
+        ("87.48%", "pause worker-b after 75%: container demo-worker-b-1 (worker-b@266b12387dae)"),
+    ]
+    assert strikes(timeline) == [in_each] * (2 if of_many else 1)
+    assert "a fault, until it is undone" in words(timeline)
+
+
+def test_what_did_not_strike_within_the_run_is_not_drawn() -> None:
+    report = invalid()
+    late = replace(report.faults[0], at_s=5.0)
+    for faults, count in (((), 0), ((report.faults[1], late), 0), ((report.faults[0],) * 100, 40)):
+        timeline = section(parsed(html(replace(report, faults=faults))), "Timeline")
+        assert [len(of_lane) for of_lane in strikes(timeline)] == [count]
+        assert ("a fault, until it is undone" in words(timeline)) is bool(count)
 
 
 @pytest.mark.parametrize("count", [24, 60, MOST_BARS])
@@ -355,6 +456,8 @@ def test_hostile_text_is_shown_as_text(text: str) -> None:
         checks=(check,),
         thresholds=(check,),
         dead_letters=(letter,),
+        faults=tuple(replace(fault, what=text, hit=text, error=text) for fault in disturbed().faults),
+        duplicates=(Duplicate(task_id=text, cause=Cause.REPEATED, evidence=text),),
         metrics=replace(
             base.metrics, tallies=tuple(replace(tally, task=text, nodes=(text,)) for tally in base.metrics.tallies)
         ),

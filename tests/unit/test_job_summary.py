@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from harness.model import Check
 from harness.render.headline import NotRun
 from harness.render.job_summary import job_summary
-from tests.sample_reports import basic, embedded, many
+from tests.sample_reports import basic, embedded, invalid, many
 
 HELD = Check(name="every task succeeded", passed=True, evidence="2 of 2 succeeded")
 BROKEN = Check(name="nothing lost", passed=False, evidence="task_a id-1 lost | <b>gone</b>")
@@ -65,6 +65,25 @@ def test_a_run_that_could_not_happen() -> None:
     )
 
 
+def test_an_invalid_run_says_which_fault_was_not_applied() -> None:
+    text = job_summary(invalid())
+    assert text.startswith(
+        "## ❌ worker\\-kill: invalid\n"
+        "\n"
+        "1 of 2 faults could not be applied: the run proves nothing. "
+        "8 tasks in 4.14 s; round trip p50 3.10 s, p95 4.14 s.\n"
+        "\n"
+        "| At | Fault | Done to | What came of it |\n"
+        "|--:|---|---|---|\n"
+        "| 1.00 s | kill worker\\-a at 1s for 1\\.5s | container demo\\-worker\\-a\\-1 \\(worker\\-a\\@12514a296d7c\\) "
+        "| 2 of 2 tasks back, running again after 1\\.60s, first ended after 2\\.10s, last after 2\\.10s |\n"
+        "| 3.62 s | pause worker\\-b after 75% | container demo\\-worker\\-b\\-1 \\(worker\\-b\\@266b12387dae\\) "
+        "| ❌ NOT APPLIED\\: container demo\\-worker\\-b\\-1 could not be paused; it is not running |\n"
+        "\n"
+        "| Task |"
+    )
+
+
 def test_an_embedded_run_says_what_it_is_worth() -> None:
     assert "\n> embedded broker\\: a demonstration, it says nothing about your deployment\n" in job_summary(embedded())
 
@@ -87,6 +106,9 @@ def test_a_text_cannot_leave_its_place(text: str) -> None:
                 basic(),
                 scenario=replace(basic().scenario, name=f"s{one}"),
                 checks=(Check(name=f"n{one}", passed=False, evidence=f"e{one}"),),
+                faults=tuple(
+                    replace(fault, what=f"w{one}", hit=f"h{one}", error=f"x{one}") for fault in invalid().faults
+                ),
                 notes=(f"t{one}",),
             )
         )

@@ -13,12 +13,20 @@ from hypothesis import strategies as st
 from harness.model import Check, Report
 from harness.render.headline import NotRun
 from harness.render.junit import junit, junit_document, junit_error
-from tests.sample_reports import basic, crossed, interrupted, many, retried, troubled
+from tests.sample_reports import basic, crossed, disturbed, interrupted, invalid, many, retried, troubled
 
 HELD = Check(name="every task succeeded", passed=True, evidence="2 of 2 succeeded")
 BROKEN = Check(name="nothing lost", passed=False, evidence='task_a id-1 lost: "<gone>" & away')
 ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-KINDS = {"passed": basic, "failed": retried, "troubled": troubled, "crossed": crossed, "interrupted": interrupted}
+KINDS = {
+    "passed": basic,
+    "failed": retried,
+    "troubled": troubled,
+    "crossed": crossed,
+    "interrupted": interrupted,
+    "disturbed": disturbed,
+    "invalid": invalid,
+}
 
 
 def test_the_whole_document_of_a_run() -> None:
@@ -84,6 +92,35 @@ def test_an_interrupted_run_is_an_error_even_where_all_that_ended_held() -> None
     assert run[0].get("message") == "1 of 2 tasks completed, 1 not"
 
 
+def test_an_invalid_run_is_an_error_even_where_all_checks_held() -> None:
+    root = parsed(junit(invalid()))
+    run = root.find("testsuite/testcase")
+    assert run is not None
+    (error,) = run
+    assert (error.tag, error.get("type"), error.get("message"), error.text) == (
+        "error",
+        "Invalid",
+        "1 of 2 faults could not be applied: the run proves nothing",
+        "1 of 2 faults could not be applied: the run proves nothing\n"
+        "pause worker-b after 75%: NOT APPLIED: container demo-worker-b-1 could not be paused; it is not running",
+    )
+    assert (root.get("errors"), root.get("failures")) == ("1", "0")
+    (verdict,) = [one.get("value") for one in root.iter("property") if one.get("name") == "verdict"]
+    assert verdict == "invalid"
+
+
+def test_faults_are_told_in_the_output() -> None:
+    output = parsed(junit(disturbed())).findtext("testsuite/system-out") or ""
+    assert output.splitlines()[-2:] == [
+        "Fault at 1.002s: kill worker-a at 1s for 1.5s: container demo-worker-a-1 (worker-a@12514a296d7c), undone at "
+        "2.504s; 2 of 2 tasks back, running again after 1.60s, first ended after 2.10s, last after 2.10s",
+        "Fault at 3.623s: pause worker-b after 75%: container demo-worker-b-1 (worker-b@266b12387dae), undone at "
+        "4.143s; no task was in flight there",
+    ]
+    many_faults = replace(invalid(), faults=(invalid().faults[1],) * 10_000)
+    assert len(junit(many_faults)) < 50_000
+
+
 def test_a_run_in_which_nothing_was_judged_is_a_failure() -> None:
     run = parsed(junit(replace(basic(), checks=()))).find("testsuite/testcase")
     assert run is not None
@@ -144,6 +181,7 @@ def test_whatever_a_text_holds_the_document_is_well_formed_and_says_it(text: str
         scenario=replace(base.scenario, name=f"s{text}"),
         checks=(hostile, replace(hostile, passed=True)),
         thresholds=(hostile,),
+        faults=tuple(replace(fault, what=text, hit=text, error=text) for fault in disturbed().faults),
         notes=(text,),
     )
     document = junit_document([report, NotRun(scenario=text, what=text, why=text, fix=text)])

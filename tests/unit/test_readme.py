@@ -9,9 +9,11 @@ from xml.etree import ElementTree
 
 import pytest
 
+import load_test
 from dispatch import build_parser
 from harness.config import load_config
 from harness.errors import ExitCode
+from harness.model import FaultKind
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -21,6 +23,7 @@ PAGES = ["README.md", "SECURITY.md"]
 #: What a run or a set-up makes, and so is not in the tree.
 MADE = {".env", ".venv", ".venv/bin/python", ".runs/"}
 ENDINGS = (".py", ".yml", ".yaml", ".sh", ".md", ".txt", ".toml", ".svg", ".json")
+MAKE_TARGET = re.compile(r"[a-z][a-z-]*")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -56,15 +59,21 @@ def make_targets() -> set[str]:
     return set(re.findall(r"^\.PHONY: (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
-def parser_flags() -> set[str]:
-    actions: list[argparse.Action] = build_parser()._actions
+def flags(parser: argparse.ArgumentParser) -> set[str]:
+    actions: list[argparse.Action] = parser._actions
     return {flag for action in actions for flag in action.option_strings}
+
+
+def parser_flags() -> set[str]:
+    return flags(build_parser())
 
 
 def test_every_make_target_is_described_and_no_other() -> None:
     rows = tables(section("Commands"))[1]
     described = {words[1] for row in rows for words in commands(row[0])}
-    named = {word for words in commands(README) if words[0] == "make" for word in words[1:] if word.isidentifier()}
+    named = {
+        word for words in commands(README) if words[0] == "make" for word in words[1:] if MAKE_TARGET.fullmatch(word)
+    }
 
     assert described == make_targets()
     assert named == make_targets()
@@ -83,11 +92,19 @@ def test_every_flag_of_dispatch_is_described_and_no_other() -> None:
     assert {words[0] for row in rows for words in commands(row[0])} == parser_flags()
 
 
+def test_every_flag_of_load_test_is_described_and_no_other() -> None:
+    rows = tables(section("Load"))[1]
+
+    assert {words[0] for row in rows for words in commands(row[0])} == flags(load_test.build_parser())
+
+
 def test_every_flag_and_command_that_is_given_exists() -> None:
     seen = set()
     for words in commands(README):
         if words[0].startswith("--"):
-            unknown = {words[0]} - parser_flags() - setup_words()
+            unknown = {words[0]} - parser_flags() - setup_words() - flags(load_test.build_parser())
+        elif "load_test.py" in words:
+            unknown = {word for word in words if word.startswith("-")} - flags(load_test.build_parser())
         elif words[0] == "./setup.sh":
             unknown = set(words[1:]) - setup_words()
         elif re.search(r"dispatch\.py|make run", " ".join(words)):
@@ -150,6 +167,43 @@ def test_the_example_configuration_is_valid(tmp_path: Path) -> None:
 
     assert config.scenarios[0] == shipped.scenarios[0]
     assert config.workers == shipped.workers
+
+
+def test_the_example_of_faults_is_valid(tmp_path: Path) -> None:
+    (example,) = [body for kind, body in BLOCK.findall(section("Faults")) if kind == "yml"]
+    workers = "workers: {worker-a: {queue: queue_a}, worker-b: {queue: queue_b}}"
+    (tmp_path / "test-config.yml").write_text(f"version: 1\n{workers}\nscenarios:\n{example}")
+
+    (scenario,) = load_config(tmp_path / "test-config.yml", {}).scenarios
+
+    assert [fault.words for fault in scenario.faults] == ["kill worker-a at 1s for 2s", "kill worker-a after 50%"]
+
+
+def test_the_example_of_loads_is_valid(tmp_path: Path) -> None:
+    (example,) = [body for kind, body in BLOCK.findall(section("Load")) if kind == "yml"]
+    rest = (ROOT / "test-config.yml").read_text(encoding="utf-8").replace("\nload: #", "\nx-load: #")
+    (tmp_path / "test-config.yml").write_text(rest + example)
+
+    loads = load_config(tmp_path / "test-config.yml", {}).load
+
+    assert list(loads) == ["evening", "heap"]
+    assert loads["evening"].max_error_rate == 0.005
+
+
+def test_every_fault_is_described_and_no_other() -> None:
+    rows = tables(section("Faults"))[0]
+    described = {words[0].removesuffix(":") for row in rows for words in commands(row[0])}
+
+    assert described == {kind.value for kind in FaultKind}
+
+
+def test_the_shipped_scenarios_with_faults_are_named_by_their_tags() -> None:
+    shipped = re.search(r"^Shipped are (.*?) \(tag\s+`fault`\); (.*?) \(tag\s+`broker-fault`\)", README, re.M | re.S)
+    assert shipped
+    scenarios = load_config(ROOT / "test-config.yml", {}).scenarios
+
+    for named, tag in zip(shipped.groups(), ("fault", "broker-fault"), strict=True):
+        assert set(re.findall(r"`([a-z-]+)`", named)) == {one.name for one in scenarios if tag in one.tags}
 
 
 # --- claims ---------------------------------------------------------------------------------------

@@ -12,14 +12,20 @@ from harness.model import (
     Activity,
     Bounds,
     Bucket,
+    Cause,
     Check,
     DeadLetter,
     DeadLetters,
+    Duplicate,
+    Fault,
+    FaultKind,
+    FaultRecord,
     LedgerCounts,
     Match,
     Metrics,
     Node,
     Outcome,
+    Recovery,
     Report,
     Roster,
     RunExpectation,
@@ -103,6 +109,19 @@ REPORT = Report(
         ),
     ),
     checks=(Check(name="every task succeeded", passed=True, evidence="1 of 1"),),
+    duplicates=(
+        Duplicate(task_id="id-3", cause=Cause.REDELIVERED, evidence="attempt 1 began again on worker-a@12514a296d7c"),
+    ),
+    faults=(
+        FaultRecord(
+            what="kill worker-a at 1s",
+            hit="container a",
+            at_s=1.00023451,
+            undone_at_s=2.0,
+            recovery=Recovery(tasks=2, ended=1, first_s=0.12345678, last_s=0.5),
+        ),
+        FaultRecord(what="stop worker-a at 9s", hit="worker-a", at_s=3.0),
+    ),
     notes=("a note",),
 )
 
@@ -191,6 +210,7 @@ def test_the_document_says_everything_once_with_units_in_its_keys():
             "unacknowledged": 0,
             "dead_lettered": 0,
             "duplicated": 0,
+            "unexplained": 0,
             "recovered": 0,
             "unexpected": 0,
             "completed": 1,
@@ -207,6 +227,27 @@ def test_the_document_says_everything_once_with_units_in_its_keys():
                 "came_from": "queue_a",
                 "times": 1,
             }
+        ],
+        "duplicates": [
+            {"task_id": "id-3", "cause": "redelivered", "evidence": "attempt 1 began again on worker-a@12514a296d7c"}
+        ],
+        "faults": [
+            {
+                "what": "kill worker-a at 1s",
+                "hit": "container a",
+                "at_s": 1.000235,
+                "undone_at_s": 2.0,
+                "error": None,
+                "recovery": {"tasks": 2, "ended": 1, "rerun_s": None, "first_s": 0.123457, "last_s": 0.5},
+            },
+            {
+                "what": "stop worker-a at 9s",
+                "hit": "worker-a",
+                "at_s": 3.0,
+                "undone_at_s": None,
+                "error": None,
+                "recovery": None,
+            },
         ],
         "metrics": {
             "wall_s": 0.75,
@@ -245,11 +286,16 @@ def test_the_document_says_everything_once_with_units_in_its_keys():
 
 
 def test_the_verdict_follows_the_exit_code():
-    failed = replace(REPORT, checks=(Check(name="x", passed=False, evidence="y"),))
+    broken = Check(name="x", passed=False, evidence="y")
+    failed = replace(REPORT, checks=(broken,))
+    invalid = replace(failed, faults=(replace(REPORT.faults[0], error="no node of worker-a runs here"),))
     for report, verdict, code in (
+        (REPORT, "passed", 0),
         (failed, "failed", 1),
         (replace(REPORT, checks=()), "failed", 1),
-        (replace(failed, interrupted=True), "interrupted", 130),
+        (replace(REPORT, thresholds=(broken,)), "crossed", 99),
+        (invalid, "invalid", 69),
+        (replace(invalid, interrupted=True), "interrupted", 130),
     ):
         assert (document(report)["verdict"], document(report)["exit_code"]) == (verdict, code)
 
@@ -359,6 +405,12 @@ def test_what_was_asked_says_its_units_and_leaves_defaults_out():
             thresholds=(
                 Threshold(metric="round_trip", aggregate="p", rank=95.0, operator="<", limit=0.5, text="p(95)<500ms"),
             ),
+            recovery=Bounds(high=10.0),
+        ),
+        faults=(
+            Fault(kind=FaultKind.KILL, target="worker-a", at_s=0.0, for_s=1.0, every_node=True),
+            Fault(kind=FaultKind.FREEZE, target="broker", after=0.0),
+            Fault(kind=FaultKind.KILL_CHILD, target="worker-b", on_start=True, times=3),
         ),
     )
     assert asked(scenario) == {
@@ -386,7 +438,13 @@ def test_what_was_asked_says_its_units_and_leaves_defaults_out():
             "ledger": {"failed": {"low": 3, "high": 3}},
             "dead_letters": [{"queue": "queue_a.dead", "count": {"low": 1}}],
             "thresholds": [{"metric": "round_trip", "text": "p(95)<500ms"}],
+            "recovery_s": {"high": 10.0},
         },
+        "faults": [
+            {"kind": "kill", "target": "worker-a", "at_s": 0.0, "for_s": 1.0, "every_node": True},
+            {"kind": "freeze", "target": "broker", "after": 0.0},
+            {"kind": "kill_child", "target": "worker-b", "on_start": True, "times": 3},
+        ],
         "task_count": 3,
     }
 
@@ -397,4 +455,4 @@ def test_the_text_is_laid_out_for_readers_who_scroll():
         '    {"name": "every task succeeded", "passed": true, "evidence": "1 of 1"}' not in lines
     )  # it fits one level up
     assert '  "checks": [{"name": "every task succeeded", "passed": true, "evidence": "1 of 1"}],' in lines
-    assert len(lines) < 90
+    assert len(lines) < 110

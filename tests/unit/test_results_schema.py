@@ -16,9 +16,15 @@ from harness.model import (
     MAX_HELD,
     SCHEMA_VERSION,
     Bounds,
+    Cause,
     Check,
     DeadLetters,
+    Duplicate,
+    Fault,
+    FaultKind,
+    FaultRecord,
     Match,
+    Recovery,
     Report,
     RunExpectation,
     Scenario,
@@ -29,7 +35,20 @@ from harness.model import (
     WorkerSpec,
 )
 from harness.render.results_json import document, outcome_line, pieces
-from tests.sample_reports import BASIC, basic, crossed, embedded, interrupted, judged, many, outcome, retried, troubled
+from tests.sample_reports import (
+    BASIC,
+    basic,
+    crossed,
+    disturbed,
+    embedded,
+    interrupted,
+    invalid,
+    judged,
+    many,
+    outcome,
+    retried,
+    troubled,
+)
 
 SCHEMA = json.loads((Path(__file__).resolve().parent.parent.parent / "results.schema.json").read_text())
 VALIDATOR = Draft7Validator(SCHEMA)
@@ -70,8 +89,24 @@ EVERYTHING = Scenario(
         ledger={"succeeded": Bounds(low=1)},
         dead_letters=(DeadLetters(queue="queue_a.dead", count=Bounds(low=1, high=1), reason="rejected", task="t"),),
         thresholds=(Threshold(metric="run_time", aggregate="p", rank=95.0, operator="<", limit=1.0, text="p(95)<1s"),),
+        routing=True,
+        recovery=Bounds(high=10.0),
     ),
     reconnect=True,
+    faults=(
+        Fault(
+            kind=FaultKind.STOP,
+            target="worker-a",
+            at_s=1.0,
+            after=0.5,
+            on_start=True,
+            times=2,
+            for_s=1.0,
+            every_node=True,
+            count=1,
+            grace_s=5.0,
+        ),
+    ),
 )
 KINDS: dict[str, Callable[[], Report]] = {
     "passed": basic,
@@ -80,6 +115,8 @@ KINDS: dict[str, Callable[[], Report]] = {
     "troubled": troubled,
     "crossed": crossed,
     "interrupted": interrupted,
+    "disturbed": disturbed,
+    "invalid": invalid,
     "nothing judged": lambda: replace(basic(), checks=()),
     "nothing seen": lambda: judged(BASIC, [], 0.0),
     "every setting": lambda: replace(basic(), scenario=EVERYTHING),
@@ -140,7 +177,7 @@ def at(value: Any, path: tuple[str | int, ...]) -> Any:
     return value
 
 
-WHOLE = document(replace(troubled(), scenario=EVERYTHING))
+WHOLE = document(replace(troubled(), scenario=EVERYTHING, faults=disturbed().faults, duplicates=disturbed().duplicates))
 
 
 @pytest.mark.parametrize("path", list(objects(WHOLE)), ids=lambda path: "/".join(map(str, path)) or "document")
@@ -166,6 +203,10 @@ def test_a_key_more_does_not_fit_nor_does_a_key_less(path: tuple[str | int, ...]
         (("outcomes", 0, "run_time_s"), "0.5 s"),
         (("metrics", "wall_s"), None),
         (("ledger", "lost"), -1),
+        (("duplicates", 0, "cause"), "by chance"),
+        (("faults", 0, "recovery", "tasks"), None),
+        (("faults", 0, "at_s"), "1s"),
+        (("scenario", "faults", 0, "kind"), "explode"),
         (("checks", 0, "passed"), "yes"),
     ],
 )
@@ -182,9 +223,15 @@ def test_the_schema_knows_every_setting_of_the_model() -> None:
         "wall_time": "wall_time_s",
         "backoff": "backoff_s",
         "rate": "rate_per_s",
+        "recovery": "recovery_s",
     }
     asked = SCHEMA["properties"]["scenario"]["properties"]
+    struck = SCHEMA["properties"]["faults"]["items"]["properties"]
     known = {
+        Fault: SCHEMA["definitions"]["fault"]["properties"],
+        FaultRecord: struck,
+        Recovery: struck["recovery"]["anyOf"][1]["properties"],
+        Duplicate: SCHEMA["properties"]["duplicates"]["items"]["properties"],
         Scenario: asked,
         WorkerSpec: asked["workers"]["items"]["properties"],
         TaskSpec: asked["tasks"]["items"]["properties"],
@@ -194,5 +241,9 @@ def test_the_schema_knows_every_setting_of_the_model() -> None:
         Check: SCHEMA["definitions"]["check"]["properties"],
     }
     for kind, properties in known.items():
-        names = {renamed.get(field.name, field.name) for field in fields(kind)}
+        names = {field.name if kind is FaultRecord else renamed.get(field.name, field.name) for field in fields(kind)}
         assert names == properties.keys() - {"task_count"}
+    assert set(SCHEMA["definitions"]["fault"]["properties"]["kind"]["enum"]) == {kind.value for kind in FaultKind}
+    assert set(SCHEMA["properties"]["duplicates"]["items"]["properties"]["cause"]["enum"]) == {
+        cause.value for cause in Cause
+    }

@@ -1,4 +1,4 @@
-"""`.env`: read as Compose reads it, or refused; a message never shows a value."""
+"""`.env`: read as Compose reads it, or refused; a message never shows a value. What is kept changes its line alone."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import ConfigError, ExitCode
-from harness.settings import load_env, read_env_file
+from harness.errors import ConfigError, ExitCode, UsageError
+from harness.settings import keep_settings, load_env, read_env_file
 
 
 @pytest.fixture(autouse=True)
@@ -116,3 +116,57 @@ def test_the_environment_wins_over_the_file_also_when_it_is_empty(monkeypatch: p
 
 def test_no_file_is_no_error() -> None:
     load_env()
+
+
+# --- keeping --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", "A=3\n"),
+        ("B=1\n", "B=1\nA=3\n"),
+        ("B=1", "B=1\nA=3\n"),
+        ("A=1\nB=2\n", "A=3\nB=2\n"),
+        ("A=1", "A=3\n"),
+        ("A=\n", "A=3\n"),
+        ("A='1'\n", "A=3\n"),
+        ("  export A = 1  # how many\n", "  export A =3  # how many\n"),
+        ("#A=1\nAA=1\nB=A=1\n", "#A=1\nAA=1\nB=A=1\nA=3\n"),
+        ("A=1\nA=2\n", "A=3\nA=3\n"),  # the last one counts
+        ("A=1\r\nB=2\r\n", "A=3\r\nB=2\r\n"),
+        ("P='p#ss wörd'\n\n# A\nA=1\n", "P='p#ss wörd'\n\n# A\nA=3\n"),
+    ],
+)
+def test_what_is_kept_changes_its_own_line_alone(before: str, after: str) -> None:
+    Path(".env").write_bytes(before.encode())
+    keep_settings(".env", {"A": "3"})
+    assert Path(".env").read_bytes().decode() == after
+    assert read_env_file(".env")["A"] == "3"
+    assert os.listdir() == [".env"]
+
+
+def test_several_are_kept_at_once() -> None:
+    Path(".env").write_text("B=1\n")
+    keep_settings(".env", {"A": "3", "B": "4"})
+    assert read_env_file(".env") == {"A": "3", "B": "4"}
+
+
+def test_a_file_that_is_made_is_its_owners_alone_and_one_that_is_there_stays_as_it_is() -> None:
+    keep_settings(".env", {"A": "1"})
+    assert Path(".env").stat().st_mode & 0o777 == 0o600
+    Path("real").write_text("A=1\n")
+    Path("real").chmod(0o640)
+    Path("link").symlink_to("real")
+    keep_settings("link", {"A": "2"})
+    assert Path("link").is_symlink()
+    assert read_env_file("real") == {"A": "2"}
+    assert Path("real").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_file_that_cannot_be_written_is_refused_and_left_alone() -> None:
+    Path(".env").write_text("A=1\n")
+    Path(".env.new").mkdir()  # where the new one is written first
+    with pytest.raises(UsageError, match=r"^\.env: cannot be written"):
+        keep_settings(".env", {"A": "2"})
+    assert read_env_file(".env") == {"A": "1"}

@@ -6,7 +6,14 @@ import pytest
 
 from harness.errors import ExitCode, UsageError
 from harness.model import Threshold
-from harness.threshold_grammar import DURATION_METRICS, METRICS, OPERATORS, parse_threshold, parse_threshold_rule
+from harness.threshold_grammar import (
+    DURATION_METRICS,
+    LOAD_METRICS,
+    METRICS,
+    OPERATORS,
+    parse_threshold,
+    parse_threshold_rule,
+)
 
 
 def refusal(metric: str, text: str) -> str:
@@ -45,6 +52,44 @@ def test_a_limit_on_failures_is_a_share_or_a_number(text: str, aggregate: str, l
     assert parse_threshold("failures", text) == Threshold(
         metric="failures", aggregate=aggregate, rank=None, operator="<", limit=limit, text=text
     )
+
+
+@pytest.mark.parametrize(
+    ("metric", "text", "aggregate", "limit"),
+    [
+        ("throughput", "rate>50/s", "rate", 50.0),
+        ("throughput", "rate >= 3/m", "rate", 0.05),
+        ("backlog", "max<1000", "max", 1000.0),
+        ("backlog", "avg<2.5", "avg", 2.5),
+    ],
+)
+def test_a_load_has_further_metrics(metric: str, text: str, aggregate: str, limit: float) -> None:
+    found = parse_threshold(metric, text, LOAD_METRICS)
+    assert (found.aggregate, found.limit, found.text) == (aggregate, limit, text)
+    with pytest.raises(UsageError, match=f"unknown metric '{metric}'"):
+        parse_threshold(metric, text)
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ("throughput:50/s", "expected a threshold such as rate>50/s, got '50/s'"),
+        ("throughput:rate>50", "expected a rate such as 50/s, 3/m or 100/h, got '50'\n  try: write 50/s"),
+        ("throughput:avg>50/s", "throughput has no 'avg'\n  try: use one of: rate"),
+        ("backlog:100", "expected a threshold such as max<1000, got '100'"),
+        ("backlog:p(95)<5", "backlog has no 'p(95)'\n  try: use one of: avg, max"),
+        ("backlog:max<5s", "expected a number of messages, got '5s'"),
+        (
+            "throughputs:rate>5/s",
+            "unknown metric 'throughputs'; did you mean 'throughput'?\n"
+            "  try: use one of: backlog, failures, lag, queue_wait, round_trip, run_time, throughput",
+        ),
+    ],
+)
+def test_what_is_no_limit_of_a_load_is_a_usage_error(rule: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_threshold_rule(rule, LOAD_METRICS)
+    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize("operator", OPERATORS)

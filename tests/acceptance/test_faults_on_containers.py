@@ -1,0 +1,91 @@
+"""The shipped fault scenarios on the real Compose file: what is killed, stopped and cut off is a container."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.acceptance.stack import Stack
+from tests.acceptance.test_on_containers import shown
+
+#: By scenario: the rows of the fault table that it stands for.
+SCENARIOS = [
+    "worker-kill",  # 1
+    "child-kill",  # 3
+    "worker-stop",  # 4
+    "worker-pause",  # 23
+    "scale-down",  # 8
+    "partition-worker",  # 12
+    "poison-child",  # 16
+    "poison-container",  # 17
+]
+
+
+def play(stack: Stack, capfd: pytest.CaptureFixture[str], name: str, *flags: str) -> dict[str, Any]:
+    """Run a scenario that must hold; return its results document."""
+    before = {path.name for path in stack.root.glob("dispatch_results_*.json")}
+    done = stack.run(".venv/bin/python", "dispatch.py", name, *flags)
+    shown(capfd, f"dispatch.py {name}, on containers", done.stdout[done.stdout.find("CHECKS") :])
+    assert done.returncode == 0, done.stdout
+    (path,) = {path for path in stack.root.glob("dispatch_results_*.json") if path.name not in before}
+    document: dict[str, Any] = json.loads(path.read_text())
+    return document
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_shipped_fault_on_containers_comes_out_as_stated_and_is_undone(
+    stack: Stack, capfd: pytest.CaptureFixture[str], name: str
+) -> None:
+    before = {container["Id"] for container in stack.containers()}
+    document = play(stack, capfd, name)
+    assert document["faults"]
+    assert all(fault["hit"].startswith(("container ", "3 nodes")) for fault in document["faults"])
+    assert not [fault for fault in document["faults"] if fault["error"]]
+    assert document["ledger"]["unexplained"] == document["ledger"]["lost"] == 0
+    # the containers of before, and none else, run again
+    assert {container["Id"] for container in stack.containers()} == before
+    stack.wait_healthy()
+
+
+def own(stack: Stack, faults: list[dict[str, Any]], tasks: list[dict[str, Any]], **more: Any) -> str:
+    """Write a configuration with one scenario, `own`; return its name."""
+    scenario = {"description": "own", "workers": {"worker-a": {"replicas": 2}}, "timeout": "60s"}
+    workers = {"worker-a": {"queue": "queue_a"}, "worker-b": {"queue": "queue_b"}}
+    scenarios = {"own": {**scenario, "faults": faults, "tasks": tasks, **more}}
+    path = stack.root / "own.yml"
+    path.write_text(json.dumps({"version": 1, "workers": workers, "scenarios": scenarios}))
+    return path.name
+
+
+def test_a_worker_whose_main_process_alone_is_killed_loses_nothing_and_comes_back(
+    stack: Stack, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tasks = [{"task": "task_a", "count": 8, "kwargs": {"work_s": 1}}]
+    config = own(stack, [{"at": "500ms", "kill_main": "worker-a"}], tasks)
+    document = play(stack, capfd, "own", "--config", config)
+    assert document["ledger"]["succeeded"] == 8
+    assert 1 <= document["ledger"]["recovered"] <= 2
+    stack.wait_healthy()
+
+
+def test_a_stop_with_less_grace_than_the_task_needs_reruns_it_once(
+    stack: Stack, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tasks = [{"task": "task_a", "count": 4, "kwargs": {"work_s": 4}}]
+    config = own(stack, [{"at": "500ms", "stop": "worker-a", "grace": "1s"}], tasks)
+    document = play(stack, capfd, "own", "--config", config)
+    ledger = document["ledger"]
+    assert (ledger["succeeded"], ledger["recovered"], ledger["duplicated"]) == (4, 2, 2)
+    assert {duplicate["cause"] for duplicate in document["duplicates"]} == {"redelivered"}
+    assert {outcome["attempts"] for outcome in document["outcomes"]} == {1, 2}
+
+
+def test_a_killed_worker_s_message_runs_elsewhere_within_two_seconds(
+    stack: Stack, capfd: pytest.CaptureFixture[str]
+) -> None:
+    document = play(stack, capfd, "worker-kill")
+    (fault,) = document["faults"]
+    assert fault["recovery"]["tasks"] >= 1
+    assert fault["recovery"]["rerun_s"] <= 2
