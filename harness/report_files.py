@@ -22,8 +22,8 @@ class ReportFiles:
         Raises:
             UsageError: A path cannot be written.
         """
-        self._junit = _writable(junit)
-        self._html = _writable(html)
+        self._junit = writable(junit)
+        self._html = writable(html)
         self._summary = Path(environ["GITHUB_STEP_SUMMARY"]) if environ.get("GITHUB_STEP_SUMMARY") else None
         self._runs: list[Report | NotRun] = []
 
@@ -40,17 +40,17 @@ class ReportFiles:
         if self._junit and self._runs:
             from harness.render.junit import junit_document
 
-            written.append(_write(self._junit, junit_document(self._runs)))
+            written.append(write_whole(self._junit, junit_document(self._runs)))
         if self._html and self._runs:
             from harness.render.html import html
 
-            written.append(_write(self._html, html(self._runs)))
+            written.append(write_whole(self._html, html(self._runs)))
         if self._summary and self._runs:
             _append(self._summary, self._runs)
         return written
 
 
-def _writable(name: str | None) -> Path | None:
+def writable(name: str | None) -> Path | None:
     """Return the path after a file was really created beside it."""
     if name is None:
         return None
@@ -66,7 +66,8 @@ def _writable(name: str | None) -> Path | None:
     return path
 
 
-def _write(path: Path, text: str) -> Path:
+def write_whole(path: Path, text: str) -> Path:
+    """Write a file at once and complete; one of an earlier command is replaced."""
     part = _part(path)
     try:
         part.write_text(text, encoding="utf-8")
