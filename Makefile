@@ -33,6 +33,22 @@ up: ## Start the workers and wait until they are healthy
 run: install ## Run the dispatcher on the workers (make run ARGS='--format plain')
 	@$(PYTHON) dispatch.py $(ARGS)
 
+.PHONY: load-test
+load-test: install ## Publish a burst of so many of each kind (make load-test TASKS=20)
+	@$(PYTHON) load_test.py --tasks '$(TASKS)' $(ARGS)
+
+.PHONY: scale
+scale: install ## Set the replicas of a service (make scale QUEUE=worker-a COUNT=3)
+	@$(PYTHON) scale.py set '$(QUEUE)=$(COUNT)' $(ARGS)
+
+.PHONY: scale-all
+scale-all: install ## Set the replicas of every service (make scale-all COUNT=4)
+	@$(PYTHON) scale.py all '$(COUNT)' $(ARGS)
+
+.PHONY: status
+status: install ## Show services, containers, nodes and queues, and why a node is missing
+	@$(PYTHON) scale.py status $(ARGS)
+
 .PHONY: ps
 ps: ## Show the workers' containers
 	$(COMPOSE) ps $(ARGS)

@@ -1,12 +1,14 @@
-"""Reads .env the way Compose does, so that the commands and the containers see the same settings."""
+"""Reads .env the way Compose does, so that the commands and the containers see the same settings; keeps new ones."""
 
 from __future__ import annotations
 
 import os
 import re
+import stat
+from collections.abc import Mapping
 from pathlib import Path
 
-from harness.errors import ConfigError
+from harness.errors import ConfigError, UsageError
 
 _ASSIGNMENT = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_.]*)\s*=\s*(.*)")
 _QUOTED = re.compile(r"""(?:'(?P<single>(?:[^'\\]|\\(?!'))*)'|"(?P<double>(?:[^"\\]|\\.)*)")\s*(?:#.*)?""")
@@ -43,6 +45,33 @@ def read_env_file(path: str | Path) -> dict[str, str]:
             name, value = _read_line(line, f"{path}:{number}")
             settings[name] = value
     return settings
+
+
+def keep_settings(path: str | Path, settings: Mapping[str, str]) -> None:
+    """Write `settings` into an .env file, all at once, and leave every other line as it is.
+
+    A file that is not there is made, for its owner alone: it is where passwords belong.
+
+    Raises:
+        UsageError: The file cannot be read or written.
+    """
+    file = Path(os.path.realpath(path))  # a link stays one
+    try:
+        mode = stat.S_IMODE(file.stat().st_mode) if file.exists() else 0o600
+        lines = file.read_bytes().decode().splitlines(keepends=True) if file.exists() else []
+        if lines and not lines[-1].endswith("\n"):
+            lines[-1] += "\n"
+        for name, value in settings.items():
+            line = re.compile(rf"(\s*(?:export\s+)?{re.escape(name)}\s*=)[^#\r\n]*?(\s+#[^\r\n]*)?(\r?\n)")
+            changed = [line.sub(rf"\g<1>{value}\g<2>\g<3>", one) if line.fullmatch(one) else one for one in lines]
+            lines = changed if any(map(line.fullmatch, lines)) else [*lines, f"{name}={value}\n"]
+        new = file.with_name(f"{file.name}.new")
+        new.touch(mode=mode)
+        new.chmod(mode)
+        new.write_bytes("".join(lines).encode())
+        new.replace(file)
+    except OSError as exc:
+        raise UsageError(f"{path}: cannot be written", why=exc.strerror or str(exc)) from exc
 
 
 def _read_line(line: str, where: str) -> tuple[str, str]:
