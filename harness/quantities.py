@@ -1,4 +1,4 @@
-"""Reads what has a unit, from a flag or from test-config.yml: durations and rates."""
+"""Reads what has a unit, from a flag or from test-config.yml: durations, rates and percentages."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ MAX_RATE = 100_000.0
 NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
 A_DURATION = "a duration such as 500ms, 30s, 1m30s or 1h"
 A_RATE = "a rate such as 50/s, 3/m or 100/h"
+A_PERCENTAGE = "a percentage such as 1% or 0.5%"
 
 _NUMBER = re.compile(NUMBER)
 _DURATION = re.compile(rf"(?:{NUMBER}h)?(?:{NUMBER}m)?(?:{NUMBER}s)?(?:{NUMBER}ms)?")
 _UNITS_S = (3600.0, 60.0, 1.0, 0.001)
 _RATE = re.compile(rf"{NUMBER}/([smh])")
+_PERCENTAGE = re.compile(rf"{NUMBER}%")
 _PERIODS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -57,6 +59,18 @@ def rate_per_s(text: str) -> float:
     if not 0 < rate <= MAX_RATE:
         raise UsageError(f"expected a rate above 0 and of at most {MAX_RATE:.0f}/s, got {shown(text)}")
     return rate
+
+
+def share(text: str) -> float:
+    """Return the share, 0 to 1, of a percentage such as 1% or 0.5%: from 0% to 100%.
+
+    Raises:
+        UsageError: It is none. A bare number is none either: 1 is all of it, or a hundredth.
+    """
+    match = _PERCENTAGE.fullmatch(text)
+    if match is None or float(match[1]) > 100:
+        raise UsageError(f"expected {A_PERCENTAGE}, got {shown(text)}", fix=_with_unit(text, "%"))
+    return float(match[1]) / 100
 
 
 def _with_unit(text: str, unit: str) -> str:

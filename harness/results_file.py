@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import IO
@@ -28,7 +28,9 @@ class ResultsFile:
         self._error: OSError | None = None
 
     @classmethod
-    def reserve(cls, path: str | Path | None, started_at: float, directory: str | Path = ".") -> ResultsFile:
+    def reserve(
+        cls, path: str | Path | None, started_at: float, directory: str | Path = ".", kind: str = "dispatch"
+    ) -> ResultsFile:
         """Make sure that results can be written, before anything is published.
 
         A `.part` file beside the results is really created: a permission that only looks right is found here.
@@ -37,12 +39,13 @@ class ResultsFile:
             path: The file that the user asked for; None for `dispatch_results_YYYYMMDD_HHMMSS.json`.
             started_at: Gives the default name its local time.
             directory: Where the default name goes.
+            kind: What the default name begins with.
 
         Raises:
             UsageError: `path` exists already, or cannot be written.
         """
         if path is None:
-            name = f"dispatch_results_{datetime.fromtimestamp(started_at):%Y%m%d_%H%M%S}.json"
+            name = f"{kind}_results_{datetime.fromtimestamp(started_at):%Y%m%d_%H%M%S}.json"
             wanted = _first_free(Path(directory) / name)
         else:
             wanted = Path(path)
@@ -72,16 +75,18 @@ class ResultsFile:
             self.streamed += 1
 
     def finish(self, report: Report) -> Path:
-        """Write the whole document under a name that nobody has, and return that.
+        """Write the whole document of a run, as `write` does. What `add` streamed is read back line by line."""
+        return self.write(pieces(report, self._lines()))
 
-        The document appears at once and complete. What `add` streamed is read back line by line.
+    def write(self, document: Iterable[str]) -> Path:
+        """Write a document under a name that nobody has, and return that; it appears at once and complete.
 
         Raises:
             UsageError: The disk is full or the directory went away; the `.part` file with the streamed
                 outcomes is left, and named.
         """
         try:
-            path = self._write(report)
+            path = self._write(document)
         except OSError as exc:
             with contextlib.suppress(OSError):
                 self._stream.close()
@@ -103,14 +108,14 @@ class ResultsFile:
         with contextlib.suppress(OSError):
             self._part.unlink()
 
-    def _write(self, report: Report) -> Path:
+    def _write(self, document: Iterable[str]) -> Path:
         if self._error is not None:
             raise self._error
         self._stream.close()  # flushes
         part, stream = _create_part(self.wanted)
         try:
             with stream:
-                stream.writelines(pieces(report, self._lines()))
+                stream.writelines(document)
                 stream.flush()
                 os.fsync(stream.fileno())
             path = _publish(part, self.wanted)

@@ -19,19 +19,30 @@ OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
 
 
 def judge(
-    thresholds: Sequence[Threshold], distributions: Mapping[str, Histogram], ledger: LedgerCounts
+    thresholds: Sequence[Threshold],
+    distributions: Mapping[str, Histogram],
+    ledger: LedgerCounts,
+    figures: Mapping[tuple[str, str], tuple[float, str]] | None = None,
 ) -> tuple[Check, ...]:
     """Return a check for each threshold. One on something that was never measured does not hold.
 
     Args:
         distributions: By metric name: run_time, queue_wait, round_trip, lag; in seconds.
+        figures: Further ones, by metric and aggregate, each with its evidence.
     """
-    return tuple(_judge(threshold, distributions, ledger) for threshold in thresholds)
+    return tuple(_judge(threshold, distributions, ledger, figures or {}) for threshold in thresholds)
 
 
-def _judge(threshold: Threshold, distributions: Mapping[str, Histogram], ledger: LedgerCounts) -> Check:
+def _judge(
+    threshold: Threshold,
+    distributions: Mapping[str, Histogram],
+    ledger: LedgerCounts,
+    figures: Mapping[tuple[str, str], tuple[float, str]],
+) -> Check:
     name = f"{threshold.metric} {threshold.text}"
-    if threshold.metric == "failures":
+    if figure := figures.get((threshold.metric, threshold.aggregate)):
+        value, evidence = figure
+    elif threshold.metric == "failures":
         failures = ledger.attempted - ledger.succeeded
         value = float(failures)
         if threshold.aggregate == "rate":

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from harness.errors import UsageError
 from harness.model import Bounds
-from harness.quantities import A_DURATION, A_RATE, duration_s, rate_per_s
+from harness.quantities import A_DURATION, A_PERCENTAGE, A_RATE, duration_s, rate_per_s
+from harness.quantities import share as share_of
 from harness.spelling import choices, hint
 from harness.yaml_nodes import Value
 from harness.yaml_scalars import shown
@@ -162,6 +163,11 @@ def duration(value: Value, *, zero: bool = False) -> float:
 def rate(value: Value) -> float:
     """Return how many a second."""
     return _with_unit(value, A_RATE, "/s", rate_per_s)
+
+
+def share(value: Value) -> float:
+    """Return 0 to 1."""
+    return _with_unit(value, A_PERCENTAGE, "%", share_of)
 
 
 def _with_unit(value: Value, wanted: str, unit: str, parse: Callable[[str], float]) -> float:

@@ -9,13 +9,21 @@ from harness.checks import Judge
 from harness.expected import RetryPolicy
 from harness.model import (
     MAX_HELD,
+    Bounds,
+    Cause,
     Check,
     DeadLetter,
+    Duplicate,
+    Fault,
+    FaultKind,
+    FaultRecord,
     LedgerCounts,
     Node,
     Outcome,
+    Recovery,
     Report,
     Roster,
+    RunExpectation,
     Scenario,
     State,
     TaskExpectation,
@@ -53,6 +61,17 @@ RETRY = Scenario(
         ),
     ),
 )
+WORKER_KILL = Scenario(
+    name="worker-kill",
+    description="A worker is killed while it executes tasks, and comes back",
+    workers=WORKERS,
+    tasks=(TaskSpec(task="task_a", count=8, kwargs={"work_s": 0.5}),),
+    faults=(
+        Fault(kind=FaultKind.KILL, target="worker-a", at_s=1.0, for_s=1.5),
+        Fault(kind=FaultKind.PAUSE, target="worker-b", after=0.75),
+    ),
+    expect=RunExpectation(recovery=Bounds(high=5.0)),
+)
 POLICY = RetryPolicy(max_retries=3, backoff_s=1, backoff_max_s=60, jitter=True, delay_s=180)
 
 
@@ -81,21 +100,37 @@ def outcome(index: int, task: str = "task_a", begin_s: float = 0.012, run_s: flo
     return replace(made, **more)  # type: ignore[arg-type]
 
 
-def judged(scenario: Scenario, outcomes: Iterable[Outcome], wall_s: float, **more: object) -> Report:
+def judged(
+    scenario: Scenario,
+    outcomes: Iterable[Outcome],
+    wall_s: float,
+    *,
+    faults: tuple[FaultRecord, ...] = (),
+    duplicates: tuple[Duplicate, ...] = (),
+    **more: object,
+) -> Report:
     """Return the report of a run that came to `outcomes`."""
-    judge = Judge(ROSTER, scenario, confirms=True, policies={"task_a": POLICY})
+    judge = Judge(ROSTER, scenario, confirms=True, policies={"task_a": POLICY}, disturbed=bool(scenario.faults))
     judge.begin(AT)
     held: list[Outcome] = []
     states = dict.fromkeys(State, 0)
-    count = acknowledged = 0
+    count = acknowledged = recovered = 0
     for each in outcomes:
         judge.observe(each)
         states[each.state] += 1
         count += 1
         acknowledged += each.state is not State.UNACKNOWLEDGED
+        recovered += each.state.is_completed and each.redelivered
         if len(held) < MAX_HELD:
             held.append(each)
-    ledger = LedgerCounts(attempted=count, acknowledged=acknowledged, **{state.value: n for state, n in states.items()})
+    ledger = LedgerCounts(
+        attempted=count,
+        acknowledged=acknowledged,
+        **{state.value: n for state, n in states.items()},
+        duplicated=len(duplicates),
+        unexplained=sum(duplicate.cause is Cause.UNEXPLAINED for duplicate in duplicates),
+        recovered=recovered,
+    )
     report = Report(
         run_id="f37eb6fddfb5",
         scenario=scenario,
@@ -107,8 +142,10 @@ def judged(scenario: Scenario, outcomes: Iterable[Outcome], wall_s: float, **mor
         outcome_count=count,
         ledger=ledger,
         metrics=judge.metrics(wall_s),
-        checks=judge.checks(ledger, wall_s),
+        checks=judge.checks(ledger, wall_s, faults=faults),
         thresholds=judge.thresholds(ledger),
+        faults=faults,
+        duplicates=duplicates,
     )
     return replace(report, **more)  # type: ignore[arg-type]
 
@@ -197,7 +234,7 @@ def troubled() -> Report:
     report = many(60, wall_s=3.0, trouble=trouble)
     return replace(
         report,
-        ledger=replace(report.ledger, recovered=1, unexpected=1),
+        ledger=replace(report.ledger, unexpected=1),
         thresholds=(
             Check(name="round_trip p(95)<500ms", passed=False, evidence="1,402.1 ms over 55 measured"),
             Check(name="failures rate<0.2", passed=True, evidence="5 of 60 did not succeed"),
@@ -214,6 +251,51 @@ def troubled() -> Report:
         ),
         notes=("the connection was lost after 1.2 s and made again 0.3 s later; 4 messages were published again",),
     )
+
+
+def disturbed() -> Report:
+    """A node that executed two tasks was killed; both were executed again once it was back."""
+    starts_s = (0.01, 0.01, 0.52, 0.52, 3.12, 3.12, 3.64, 3.64)
+    outcomes = [outcome(index, begin_s=begin_s) for index, begin_s in enumerate(starts_s)]
+    again = {"begin_s": 2.6, "first_started_at": AT + 0.52, "attempts": 2, "redelivered": True}
+    outcomes[2:4] = [outcome(index, **again) for index in (2, 3)]  # type: ignore[arg-type]
+    return judged(
+        WORKER_KILL,
+        outcomes,
+        4.142,
+        faults=(
+            FaultRecord(
+                what="kill worker-a at 1s for 1.5s",
+                hit="container demo-worker-a-1 (worker-a@12514a296d7c)",
+                at_s=1.0021,
+                undone_at_s=2.5043,
+                recovery=Recovery(tasks=2, ended=2, rerun_s=1.5979, first_s=2.0999, last_s=2.1004),
+            ),
+            FaultRecord(
+                what="pause worker-b after 75%",
+                hit="container demo-worker-b-1 (worker-b@266b12387dae)",
+                at_s=3.6235,
+                undone_at_s=4.143,
+                recovery=Recovery(tasks=0),
+            ),
+        ),
+        duplicates=tuple(
+            Duplicate(
+                task_id=outcomes[index].task_id,
+                cause=Cause.REDELIVERED,
+                evidence="attempt 1 began again on worker-a@12514a296d7c",
+            )
+            for index in (2, 3)
+        ),
+    )
+
+
+def invalid() -> Report:
+    """As `disturbed`, but the second fault could not be applied."""
+    report = disturbed()
+    kill, pause = report.faults
+    why = "container demo-worker-b-1 could not be paused; it is not running"
+    return replace(report, faults=(kill, replace(pause, undone_at_s=None, error=why, recovery=None)))
 
 
 def crossed() -> Report:

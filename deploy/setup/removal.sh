@@ -1,7 +1,7 @@
 # clean and uninstall: undo what was done here, and nothing else. Sourced by setup.sh.
 # shellcheck shell=bash
 
-readonly RESULTS='dispatch_results_*.json'
+readonly RESULTS=(-name 'dispatch_results_*.json' -o -name 'load_results_*.json' -o -name .runs)
 
 clean() {
   need_an_answer clean
@@ -85,10 +85,10 @@ forget() { # forget KIND: drop all records of this kind
 
 remove_files() {
   local results
-  results=$(find . -maxdepth 1 \( -name "$RESULTS" -o -name .runs \) | sort)
+  results=$(find . -maxdepth 1 \( "${RESULTS[@]}" \) | sort)
   if [[ -n $results ]]; then
     if ask "Remove the results of $(wc -l <<<"$results" | tr -d ' ') runs as well?"; then
-      find . -maxdepth 1 \( -name "$RESULTS" -o -name .runs \) -exec rm -rf -- {} +
+      find . -maxdepth 1 \( "${RESULTS[@]}" \) -exec rm -rf -- {} +
     else
       say "kept the results"
     fi

@@ -21,6 +21,8 @@ from harness.model import Report
 from harness.render.headline import NotRun
 from harness.render.html import html
 from harness.render.html_style import DARK, LIGHT
+from harness.render.load_html import load_html
+from tests.sample_loads import crossed
 from tests.sample_reports import basic, many, retried, troubled
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -133,6 +135,16 @@ def test_the_report_asks_for_nothing_and_logs_nothing(browser: Browser, kind: st
     assert visit.requests == []
     assert visit.console == []
     assert "</footer>" in visit.dom  # it was read to the end
+
+
+def test_the_page_of_a_load_asks_for_nothing_logs_nothing_and_fits_a_phone(browser: Browser) -> None:
+    page = load_html(crossed())
+    visit = browser.open(page)
+    assert visit.requests == []
+    assert visit.console == []
+    assert "</footer>" in visit.dom
+    widths = seen(browser, page, "[innerWidth, document.documentElement.scrollWidth]", width=390)
+    assert widths == "390,390"
 
 
 def test_a_request_would_be_seen(browser: Browser) -> None:

@@ -1,0 +1,203 @@
+#!/usr/bin/env python
+"""Publish a load of tasks, measure what the workers make of it, and judge it: rates, latencies, backlog, shares."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from harness import command
+from harness.errors import ExitCode, HarnessError, UsageError
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from harness.fleet import Fleet
+    from harness.load_plan import LoadPlan
+    from harness.model import Config, LoadProfile
+
+ROOT = Path(__file__).resolve().parent
+#: How long workers may take to answer, in seconds, unless told otherwise.
+WAIT_WORKERS_S = 20.0
+
+V = TypeVar("V")
+T = TypeVar("T")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = command.parser("load_test.py", __doc__)
+    parser.add_argument("profile", metavar="PROFILE", nargs="?", help="an entry of load: in test-config.yml")
+    load = parser.add_argument_group("the load: a burst (--tasks), open (--rate) or closed (--in-flight)")
+    load.add_argument("--tasks", metavar="N", help="so many of each kind, at once or with --in-flight")
+    load.add_argument("--rate", metavar="50/s", help="all kinds together, whatever comes of the earlier ones")
+    load.add_argument("--in-flight", metavar="N", help="keep so many in flight: each that ends makes room for one")
+    load.add_argument("--duration", metavar="1m", help="publish for so long")
+    load.add_argument("--ramp", metavar="10s", help="let the rate grow from 0")
+    load.add_argument("--warmup", metavar="5s", help="what is published meanwhile is not in the figures")
+    load.add_argument("--mix", metavar="TASK=N,...", help="shares of the kinds, such as task_a=3,task_b=1")
+    load.add_argument("--work", metavar="50ms", help="how long each task works (its work_s)")
+    judged = parser.add_argument_group("what is judged")
+    judged.add_argument(
+        "--threshold",
+        metavar="RULE",
+        action="append",
+        help="such as 'round_trip:p(95)<500ms', 'throughput:rate>50/s', 'backlog:max<100', 'failures:rate<0.01'",
+    )
+    judged.add_argument("--max-error-rate", metavar="1%", help="so many tasks may fail")
+    judged.add_argument("--max-lag", metavar="5ms", help="a rate published later than this (p99) makes the run invalid")
+    parser.add_argument("--list", action="store_true", help="list the profiles and exit")
+    parser.add_argument("--config", metavar="FILE", help="default: test-config.yml beside this command")
+    parser.add_argument("-o", "--output", metavar="FILE", help="results file (default: load_results_<time>.json)")
+    parser.add_argument("--html", metavar="FILE", help="also write an HTML report, one file")
+    parser.add_argument("--json", action="store_true", help="print the results document, and nothing else")
+    parser.add_argument("--wait-workers", metavar="20s", help="how long workers may take to answer")
+    parser.add_argument("--timeout", metavar="2m", help="how long it may take in all")
+    parser.add_argument("--color", choices=("auto", "always", "never"), default="auto")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print errors only; the exit code says the rest")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--local", action="store_true", help="start the workers here, as processes, and stop them after")
+    where.add_argument(
+        "--embedded", action="store_true", help="no RabbitMQ: a directory as broker, workers here; a demonstration"
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    args = build_parser().parse_args(argv)
+    return command.run(lambda: load(args), prog="load_test.py", root=ROOT)
+
+
+def load(args: argparse.Namespace) -> int:
+    from harness.config import load_config
+    from harness.load_stage import Outputs, play
+    from harness.output import Console, ProgressLine, Terminal
+    from harness.quantities import duration_s
+    from harness.report_files import writable
+
+    config = load_config(args.config or ROOT / "test-config.yml", os.environ)
+    notes = Terminal.detect(args.color, sys.stderr, os.environ)
+    progress = ProgressLine(None if args.quiet else sys.stderr, clock=time.monotonic, live=notes.live)
+    console = Console(sys.stdout, sys.stderr, quiet=args.quiet, progress=progress)
+    if args.list:
+        for name, profile in config.load.items():
+            console.write(f"{name:<24} {profile.description or ''}\n", always=True)
+        return ExitCode.OK
+    name, asked = chosen(config, args, console.note)
+    wait_s = _read("--wait-workers", args.wait_workers, duration_s) or config.settings.wait_workers_s or WAIT_WORKERS_S
+    outputs = Outputs(
+        console=console,
+        style=Terminal.detect(args.color, sys.stdout, os.environ).style,
+        progress=progress,
+        notes=notes,
+        results=args.output,
+        results_dir=config.settings.results_dir or ".",
+        html=writable(args.html),
+        json=args.json,
+    )
+    with deployment(args, config, name, asked) as (app, fleet, plan):
+        gc.freeze()  # what is imported is no garbage: looking for some would make the generator late
+        return play(app, fleet, plan, wait_s, outputs)
+
+
+def chosen(config: Config, args: argparse.Namespace, note: Callable[[str], None]) -> tuple[str, LoadProfile]:
+    """Return the name of the load and what it is, from its profile and the flags.
+
+    Raises:
+        UsageError: There is no such profile, or a flag cannot be read.
+    """
+    from harness.load_plan import SMALL_BURST, overridden
+    from harness.model import LoadProfile
+    from harness.spelling import hint
+
+    flags = flagged(args)
+    if args.profile is not None:
+        if args.profile not in config.load:
+            raise UsageError(
+                f"no load profile {args.profile!r} in {config.path}{hint(args.profile, config.load)}",
+                why=f"it has: {', '.join(config.load) or 'none'}",
+                fix="load_test.py --list, or flags such as --rate 50/s --duration 1m",
+            )
+        return args.profile, overridden(config.load[args.profile], flags)
+    if flags.tasks is None and flags.rate is None and flags.in_flight is None and flags.duration_s is None:
+        others = "--tasks N, --rate 50/s --duration 1m, --in-flight N"
+        profiles = f", or a profile: {', '.join(config.load)}" if config.load else ""
+        note(f"no load was asked for: a burst of {SMALL_BURST.tasks} tasks of each kind; there are {others}{profiles}")
+        return "small-burst", overridden(SMALL_BURST, flags)
+    return "load", overridden(LoadProfile(), flags)
+
+
+def flagged(args: argparse.Namespace) -> LoadProfile:
+    """Return what the flags say of the load."""
+    from harness.load_plan import MAX_LOAD_TASKS, mix, whole
+    from harness.model import LoadProfile
+    from harness.quantities import duration_s, rate_per_s, share
+    from harness.threshold_grammar import LOAD_METRICS, parse_threshold_rule
+
+    return LoadProfile(
+        tasks=_read("--tasks", args.tasks, lambda text: whole(text, MAX_LOAD_TASKS)),
+        rate=_read("--rate", args.rate, rate_per_s),
+        in_flight=_read("--in-flight", args.in_flight, lambda text: whole(text)),
+        duration_s=_read("--duration", args.duration, duration_s),
+        ramp_s=_read("--ramp", args.ramp, duration_s),
+        warmup_s=_read("--warmup", args.warmup, duration_s),
+        mix=_read("--mix", args.mix, mix),
+        work_s=_read("--work", args.work, lambda text: duration_s(text, zero=True)),
+        thresholds=_read(
+            "--threshold",
+            args.threshold,
+            lambda rules: tuple(parse_threshold_rule(rule, LOAD_METRICS) for rule in rules),
+        ),
+        max_error_rate=_read("--max-error-rate", args.max_error_rate, share),
+        max_lag_s=_read("--max-lag", args.max_lag, duration_s),
+        timeout_s=_read("--timeout", args.timeout, duration_s),
+    )
+
+
+def _read(flag: str, value: V | None, parse: Callable[[V], T]) -> T | None:
+    try:
+        return None if value is None else parse(value)
+    except HarnessError as exc:
+        raise UsageError(f"{flag}: {exc.what}", why=exc.why, fix=exc.fix) from exc
+
+
+@contextmanager
+def deployment(
+    args: argparse.Namespace, config: Config, name: str, asked: LoadProfile
+) -> Iterator[tuple[Celery, Fleet, LoadPlan]]:
+    """Give the app, the fleet that its workers are in, and the plan; what is started here is stopped here.
+
+    Raises:
+        UsageError: The load is none, or not one of this app.
+    """
+    from harness import broker, memory
+    from harness.compose import ComposeFleet
+    from harness.deployment import embedded_broker, workers_here
+    from harness.load_plan import plan as plan_of
+    from harness.load_run import queues, refuse_too_many_in_flight
+
+    with ExitStack() as made:
+        if args.embedded:
+            made.enter_context(embedded_broker())
+        import celery_app
+
+        broker.check_url(celery_app.BROKER_URL)
+        os.environ["BROKER_URL"] = celery_app.BROKER_URL
+        plan = plan_of(name, asked, config.workers, queues(celery_app.app))
+        refuse_too_many_in_flight(plan, memory.available_bytes())
+        if not (args.local or args.embedded):
+            yield celery_app.app, ComposeFleet(ROOT), plan
+            return
+        fleet = workers_here(ROOT, plan.scenario.workers, celery_app.BROKER_URL, abrupt=args.embedded)
+        yield celery_app.app, made.enter_context(fleet), plan
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
