@@ -41,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     load.add_argument("--duration", metavar="1m", help="publish for so long")
     load.add_argument("--ramp", metavar="10s", help="let the rate grow from 0")
     load.add_argument("--warmup", metavar="5s", help="what is published meanwhile is not in the figures")
-    load.add_argument("--mix", metavar="TASK=N,...", help="shares of the kinds, such as task_a=3,task_b=1")
+    load.add_argument("--mix", metavar="TASK=N,...", help="shares of the kinds, such as task_a=3,other=1")
     load.add_argument("--work", metavar="50ms", help="how long each task works (its work_s)")
     judged = parser.add_argument_group("what is judged")
     judged.add_argument(

@@ -55,5 +55,5 @@ def _mix(value: Value) -> Mapping[str, int]:
     """Return shares by task; that there are such tasks is the app's to say."""
     entries = value.mapping()
     if not entries:
-        raise value.error("expected at least one task and its share", fix="write {task_a: 3, task_b: 1}")
+        raise value.error("expected at least one task and its share", fix="write {task_a: 3, other: 1}")
     return {task: whole_number(entry, MAX_SHARE) for task, entry in entries.items()}

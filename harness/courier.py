@@ -405,7 +405,8 @@ class Courier:
     def finish(self, locate: Callable[[str], tuple[State, str]]) -> None:
         """End what has no final state: unconfirmed ids as such, the others where `locate` finds them."""
 
-        self._ledger.vouch(self.now())
+        if self._link.confirms:
+            self._ledger.vouch(self.now())
 
         def column(entry: Entry) -> tuple[State, str]:
             if entry.confirmed_at is None and not entry.last_state and self._link.confirms:

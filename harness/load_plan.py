@@ -241,7 +241,7 @@ def mix(text: str) -> Mapping[str, int]:
     for part in text.split(","):
         task, equals, number = (piece.strip() for piece in part.partition("="))
         if not task:
-            raise UsageError(f"expected shares such as task_a=3,task_b=1, got {shown(text)}")
+            raise UsageError(f"expected shares such as task_a=3,other=1, got {shown(text)}")
         if task in shares:
             raise UsageError(f"{shown(task)} has two shares in {shown(text)}")
         shares[task] = whole(number, MAX_SHARE) if equals else 1

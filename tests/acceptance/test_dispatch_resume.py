@@ -111,8 +111,8 @@ def test_twice_ctrl_c_leaves_what_a_resume_finishes(deployment: Any, user: Any) 
 
     done = user.dispatch("--resume", run.run_id, "--config", config, BROKER_URL=deployment.url)
 
-    # those that had not started were revoked: failed, and accounted for
-    assert done.returncode == 1, done.stdout + done.stderr
+    # those that had not started were revoked, where the revocation was out before the dispatcher left
+    assert done.returncode in (0, 1), done.stdout + done.stderr
     results = max(user.results(), key=lambda results: results["exit_code"] != 130)
     assert results["ledger"]["completed"] == 4
     assert results["ledger"]["balanced"]

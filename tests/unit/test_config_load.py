@@ -77,7 +77,7 @@ def test_the_profiles_of_the_project_are_loads_of_its_tasks(name: str, model: Lo
         ("{tasks: 0}", "load.p.tasks: expected a whole number of at least 1, got 0"),
         (
             "{tasks: 1, mix: {}}",
-            "load.p.mix: expected at least one task and its share\n  try: write {task_a: 3, task_b: 1}",
+            "load.p.mix: expected at least one task and its share\n  try: write {task_a: 3, other: 1}",
         ),
         ("{tasks: 1, mix: {a: 0}}", "load.p.mix.a: expected a whole number of at least 1, got 0"),
         (

@@ -198,9 +198,9 @@ def test_a_mix_is_read_in_its_order(text: str, shares: dict[str, int]) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "expected shares such as task_a=3,task_b=1, got ''"),
-        ("a=1,", "expected shares such as task_a=3,task_b=1, got 'a=1,'"),
-        ("=1", "expected shares such as task_a=3,task_b=1, got '=1'"),
+        ("", "expected shares such as task_a=3,other=1, got ''"),
+        ("a=1,", "expected shares such as task_a=3,other=1, got 'a=1,'"),
+        ("=1", "expected shares such as task_a=3,other=1, got '=1'"),
         ("a=1,a=2", "'a' has two shares in 'a=1,a=2'"),
         ("a=0", "expected a whole number of at least 1, got '0'"),
         ("a=", "expected a whole number of at least 1, got ''"),
