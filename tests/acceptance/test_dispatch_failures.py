@@ -95,7 +95,7 @@ def test_a_task_that_never_ends_is_found_where_it_is(workers: Any, user: Any) ->
     assert queues(workers.url)[reply_queue] == {"x-queue-type": "quorum", "x-expires": 3_600_000}
     assert user.journals() == [results["run_id"]]
     journal = (user.root / ".runs" / f"{results['run_id']}.jsonl").read_text()
-    assert json.loads(journal.splitlines()[0])["reply_queue"] == reply_queue
+    assert json.loads(journal.splitlines()[0])["run"] == results["run_id"]
     assert "guest:guest" not in journal + done.stdout + json.dumps(results)
 
 
