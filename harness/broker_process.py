@@ -21,6 +21,9 @@ COMMAND_TIMEOUT_S = 30.0
 #: The pause between two looks at a process, in seconds.
 LOOK_INTERVAL_S = 0.05
 
+#: Stands for the command line of a process that is on its way out, and may still hold its port.
+_EXITING = "exiting"
+
 _UNIT = re.compile(r"/system\.slice/(\S*rabbitmq\S*\.service)$", re.MULTILINE)
 _OPEN_FILES = re.compile(r"^Max open files +(\d+)", re.MULTILINE)
 
@@ -114,21 +117,23 @@ class BrokerProcess:
         UnavailableError: The process has not ended after `within_s` seconds.
         """
         deadline = time.monotonic() + within_s
-        while self.is_alive:
+        while _arguments(self.pid) in (self._arguments, _EXITING):
             if time.monotonic() > deadline:
                 raise UnavailableError(f"RabbitMQ's process {self.pid} did not end within {within_s:.0f} s")
             time.sleep(LOOK_INTERVAL_S)
 
 
 def _arguments(pid: int) -> str:
-    """Return the command line of a process; empty where it has ended."""
+    """Return the command line of a process; empty where it has ended, `_EXITING` where threads of it still do."""
     try:
         state, _, arguments = administer(["ps", "-ww", "-o", "stat=,args=", "-p", str(pid)]).strip().partition(" ")
     except UnavailableError as exc:
         if exc.why == "exit code 1":  # ps found none, and says no more
             return ""
         raise
-    return "" if state.startswith("Z") else arguments.strip()
+    if state.startswith("Z"):  # it waits to be reaped; with an l its threads have not all ended yet
+        return _EXITING if "l" in state else ""
+    return arguments.strip()
 
 
 class StartCommand:

@@ -130,5 +130,6 @@ def last_complaint(log: str) -> str:
         if message.startswith(_MENDED):
             return ""
         if record.get("level") in ("ERROR", "CRITICAL") and not message.startswith(_CONSEQUENCE):
-            return message.partition("\n")[0][:200]
+            reason = f": {record['reason']}" if record.get("reason") else ""
+            return f"{message}{reason}".partition("\n")[0][:200]
     return ""

@@ -10,6 +10,7 @@ from celery import Celery
 from worker import embedded
 from worker.consumer import TrustedConsumer
 from worker.health import HealthFile
+from worker.pool import TaskPool
 from worker.results import ConfirmedRPC
 from worker.task import AccountedTask
 from worker.topology import Topology
@@ -56,6 +57,8 @@ DURABLE: dict[str, Any] = {
     "task_time_limit": 60,
     "worker_hijack_root_logger": False,
     "worker_consumer": _symbol(TrustedConsumer),
+    # a warm shutdown forgets no task that a process of the pool already has
+    "worker_pool": _symbol(TaskPool),
     "result_backend": _symbol(ConfirmedRPC),
 }
 

@@ -27,6 +27,7 @@ def scaled(stack: Stack) -> Iterator[Stack]:
     before = (stack.root / ".env").read_bytes()
     yield stack
     (stack.root / ".env").write_bytes(before)
+    stack.run("docker", "compose", "unpause")
     stack.compose("up", "--detach", "--no-build", "--scale=worker-a=1", "--scale=worker-b=1")
     stack.wait_healthy()
 
@@ -197,12 +198,20 @@ def test_a_node_that_is_no_container_of_ours_is_named_and_keeps_the_count_from_b
     foreign = f"worker-a@{subprocess.check_output(['uname', '-n'], text=True).strip()}"
     problems = service(document(scaled, "status", code=69), "worker-a")["problems"]
     printed = scale(scaled, "set", "worker-a=1", "--wait-workers", "1s", code=69)
+    nowhere = "amqp://nowhere.invalid:5672//"
+    as_many = scale(scaled, "set", "worker-a=2", "--wait-workers", "1s", code=69, WORKER_BROKER_URL=nowhere)
+    process.send_signal(signal.SIGSTOP)
+    silent = scale(scaled, "set", "worker-a=1", "--wait-workers", "1s", code=69)
+    process.send_signal(signal.SIGCONT)
     process.send_signal(signal.SIGTERM)
     process.wait()
     scale(scaled, "set", "worker-a=1")
 
+    assert "why: 1 of 2 consumers of queue_a do not say who they are\n" in silent
     assert problems == [f"{foreign} is in no container of this project"]
     assert "error: after 1 s, 2 of 1 nodes of worker-a consume queue_a\n" in printed
+    assert "error: after 1 s, 2 of 2 nodes of worker-a consume queue_a\n" in as_many
+    assert f"; {foreign} is in no container of this project\n" in as_many
     assert f"  why: {foreign} is in no container of this project\n" in printed
 
 
@@ -239,13 +248,14 @@ def test_watch_shows_the_change(scaled: Stack) -> None:
     ) as watch:
         assert watch.stdout is not None
         assert watch.stderr is not None
-        first = json.loads(watch.stdout.readline())
-        scale(scaled, "set", "worker-a=2")
-        begun = time.monotonic()
-        wanted = 0
-        while wanted != 2 and time.monotonic() < begun + 20:
-            wanted = service(json.loads(watch.stdout.readline()), "worker-a")["wanted"]
-        watch.send_signal(signal.SIGINT)
+        try:
+            first = json.loads(watch.stdout.readline())
+            scale(scaled, "set", "worker-a=2")
+            begun, wanted = time.monotonic(), 0
+            while wanted != 2 and time.monotonic() < begun + 20:
+                wanted = service(json.loads(watch.stdout.readline()), "worker-a")["wanted"]
+        finally:
+            watch.send_signal(signal.SIGINT)
         assert watch.wait(timeout=20) == 130
         assert watch.stderr.read() == "interrupted\n"
     assert service(first, "worker-a")["wanted"] == 1
@@ -289,5 +299,6 @@ def test_going_down_under_load_loses_nothing_and_repeats_nothing(scaled: Stack) 
     finally:
         config.unlink()
         results.unlink(missing_ok=True)
-    figures = ("attempted", "succeeded", "lost", "unfinished", "duplicated", "recovered")
-    assert [ledger[figure] for figure in figures] == [250, 250, 0, 0, 0, 0]
+    # what a node had received and not begun is delivered again, to another: that may be some, and is no duplicate
+    figures = ("attempted", "succeeded", "lost", "unfinished", "duplicated")
+    assert [ledger[figure] for figure in figures] == [250, 250, 0, 0, 0]

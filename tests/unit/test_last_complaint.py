@@ -38,6 +38,10 @@ SAID = "consumer: Cannot connect to amqp://u:**@h:5672//: [Errno 111] Connection
         (["\x1b[2K" + REFUSED], SAID),  # as Compose writes it
         ([REFUSED, "12", "[]", '"text"'], SAID),
         ([line("ERROR", "x" * 300)], "x" * 200),
+        (
+            ['{"level": "ERROR", "message": "refused", "reason": "(406) PRECONDITION_FAILED\\nat once"}'],
+            "refused: (406) PRECONDITION_FAILED",
+        ),
     ],
 )
 def test_the_last_error_that_is_not_over(lines: list[str], complaint: str) -> None:

@@ -13,7 +13,8 @@ import load_test
 from dispatch import build_parser
 from harness.config import load_config
 from harness.errors import ExitCode
-from harness.model import FaultKind
+from harness.model import FaultKind, ServiceScaling
+from scale import build_parser as build_scale_parser
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -114,6 +115,30 @@ def test_every_flag_and_command_that_is_given_exists() -> None:
         seen.add(words[0])
         assert not unknown, " ".join(words)
     assert {"./setup.sh", "make", ".venv/bin/python", "--embedded", "--yes"} <= seen
+
+
+def test_every_use_of_scale_that_is_given_can_be_made() -> None:
+    used = [words[words.index("scale.py") + 1 :] for words in commands(README) if "scale.py" in words]
+    used = [arguments for arguments in used if arguments]
+
+    for arguments in used:
+        build_scale_parser().parse_args(arguments)
+    assert {arguments[0] for arguments in used} == {"set", "status"}
+    flags = {flag for parser in scale_parsers() for action in parser._actions for flag in action.option_strings}
+    named = {words[0] for words in commands(section("Replicas")) if words[0].startswith("--")}
+    assert {"--yes", "--wait-workers"} <= named <= flags
+
+
+def scale_parsers() -> list[argparse.ArgumentParser]:
+    (subparsers,) = [a for a in build_scale_parser()._actions if isinstance(a, argparse._SubParsersAction)]
+    return list(subparsers.choices.values())
+
+
+def test_the_scaling_that_is_given_is_valid(tmp_path: Path) -> None:
+    (example,) = [body for kind, body in BLOCK.findall(section("Replicas")) if not kind]
+    (tmp_path / "test-config.yml").write_text((ROOT / "test-config.yml").read_text() + example)
+
+    assert load_config(tmp_path / "test-config.yml", {}).scaling == {"worker-a": ServiceScaling(default=2, max=20)}
 
 
 def test_every_further_command_of_setup_exists() -> None:
