@@ -152,8 +152,7 @@ def test_the_embedded_broker_refuses_what_it_cannot_show(user: Any, names: list[
 # --- what README says of them ---------------------------------------------------------------------
 
 README = (ROOT / "README.md").read_text()
-SCENARIOS = README.partition("\n## Scenarios\n")[2].partition("\n## ")[0]
-EXAMPLE = re.findall(r"^```yaml\n(.*?)^```$", SCENARIOS, re.MULTILINE | re.DOTALL)[0]
+EXAMPLE = re.findall(r"^```yaml\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)[0]
 
 
 def test_the_readme_says_of_every_shipped_scenario_what_it_proves() -> None:
@@ -167,7 +166,7 @@ def test_the_readme_shows_every_key_of_the_language() -> None:
     keys = {key for name, each in definitions.items() if name != "ledger" for key in each.get("properties", {})}
 
     assert len(keys) > 40
-    assert {key for key in keys if not re.search(rf"\b{key}\b", SCENARIOS)} == set()
+    assert {key for key in keys if not re.search(rf"\b{key}\b", README)} == set()
 
 
 def test_the_readmes_example_holds(deployment: Any, user: Any) -> None:
