@@ -21,7 +21,7 @@ COMMAND_TIMEOUT_S = 30.0
 #: The pause between two looks at a process, in seconds.
 LOOK_INTERVAL_S = 0.05
 
-#: Stands for the command line of a process that is on its way out, and may still hold its port.
+#: Stands for the command line of a process that has none any more, and may still hold its port.
 _EXITING = "exiting"
 
 _UNIT = re.compile(r"/system\.slice/(\S*rabbitmq\S*\.service)$", re.MULTILINE)
@@ -124,16 +124,17 @@ class BrokerProcess:
 
 
 def _arguments(pid: int) -> str:
-    """Return the command line of a process; empty where it has ended, `_EXITING` where threads of it still do."""
+    """Return the command line of a process; empty where it has ended, `_EXITING` where it is about to."""
     try:
         state, _, arguments = administer(["ps", "-ww", "-o", "stat=,args=", "-p", str(pid)]).strip().partition(" ")
     except UnavailableError as exc:
         if exc.why == "exit code 1":  # ps found none, and says no more
             return ""
         raise
-    if state.startswith("Z"):  # it waits to be reaped; with an l its threads have not all ended yet
-        return _EXITING if "l" in state else ""
-    return arguments.strip()
+    if state.startswith("Z") and "l" not in state:  # it waits to be reaped; with an l, threads of it have not ended
+        return ""
+    arguments = arguments.strip()
+    return _EXITING if arguments.startswith("[") else arguments  # [beam.smp]: its memory is freed, its port not yet
 
 
 class StartCommand:

@@ -160,10 +160,7 @@ class ComposeFleet:
         networks = container["NetworkSettings"]["Networks"]
         if not networks or not container["State"]["Running"]:
             raise _failed(unit, "be disconnected", "it does not run" if networks else "it is on no network")
-        # Docker adds the container's id to the aliases by itself
-        self._cut_off[unit.id] = {
-            name: [alias for alias in at["Aliases"] or [] if alias != unit.id] for name, at in networks.items()
-        }
+        self._cut_off[unit.id] = {name: at["Aliases"] or [] for name, at in networks.items()}
         for name in networks:
             self._do(unit, "be disconnected", "network", "disconnect", name, unit.id)
 

@@ -7,7 +7,7 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from threading import Event, Lock, Thread
 
@@ -19,7 +19,7 @@ class Proxy:
     target: tuple[str, int] = ("127.0.0.1", 5672)
     stall_at: int | None = None  # bytes of a connection that reach the broker; what follows is swallowed
     deaf_at: int | None = None  # once so many have, what the broker says is swallowed
-    deaf_from: int | None = None  # the connection of this number, and those after it, hear nothing
+    deaf: Container[int] = ()  # connections of these numbers, counted from 1, hear nothing
     refuses: bool = False  # a new connection is closed at once
     accepted: int = 0
     reached: Event = field(default_factory=Event)  # a connection came to `stall_at` or `deaf_at`
@@ -66,10 +66,9 @@ class Proxy:
             broker = socket.create_connection(self.target)
             with self._lock:
                 self._pairs.append((client, broker))
-            deaf = self.deaf_from is not None and self.accepted >= self.deaf_from
-            Thread(target=self._forward, args=(client, broker, deaf), daemon=True).start()
+            Thread(target=self._forward, args=(client, broker, self.accepted), daemon=True).start()
 
-    def _forward(self, client: socket.socket, broker: socket.socket, deaf: bool) -> None:
+    def _forward(self, client: socket.socket, broker: socket.socket, number: int) -> None:
         sent = 0
         with contextlib.suppress(OSError, ValueError):  # cut, or either side has ended
             while True:
@@ -86,7 +85,7 @@ class Proxy:
                     if not (data := broker.recv(65536)):
                         break
                     self.heard_at = time.monotonic()
-                    if not deaf and (self.deaf_at is None or sent < self.deaf_at):
+                    if number not in self.deaf and (self.deaf_at is None or sent < self.deaf_at):
                         client.sendall(data)
         client.close()
         broker.close()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
+import signal
 import subprocess
 import sys
 import textwrap
@@ -373,3 +375,14 @@ def test_a_node_that_is_no_process_of_this_host_is_refused() -> None:
     error = refused(lambda: BrokerProcess(os.getpid()))
     assert "is not RabbitMQ's" in error.what
     assert "container" in error.why
+
+
+def test_a_process_that_only_waits_to_be_reaped_has_ended(needs_rabbitmq: None) -> None:
+    with subprocess.Popen(["beam", "60"], executable=shutil.which("sleep")) as process:
+        seen = BrokerProcess(process.pid)
+        assert seen.is_alive
+        seen.signal("KILL")
+        seen.wait_until_gone(5)
+        assert not seen.is_alive
+        assert "has ended" in refused(lambda: seen.signal("STOP")).what
+        assert process.wait() == -signal.SIGKILL

@@ -25,6 +25,7 @@ def fleet(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[ComposeFlee
     stack.wait_healthy()
     made = ComposeFleet(stack.root)
     yield made
+    stack.run("docker", "compose", "unpause")
     made.scale({"worker-a": 1, "worker-b": 1})
 
 

@@ -238,6 +238,7 @@ def test_backlog_and_unacked_add_up_to_what_was_sent(scaled: Stack, caller: Call
 
 
 def test_watch_shows_the_change(scaled: Stack) -> None:
+    scale(scaled, "set", "worker-a=1")  # .env says so when the watch begins
     with subprocess.Popen(
         [PYTHON, "scale.py", "status", "--watch", "--json"],
         cwd=scaled.root,

@@ -31,7 +31,12 @@ QUEUES = {
     "queue_b": task_queue("queue_b"),
     "queue_a.dead": {"x-queue-type": "quorum", "x-delivery-limit": 2**31 - 1},
     "queue_b.dead": {"x-queue-type": "quorum", "x-delivery-limit": 2**31 - 1},
-    "results.dead": {"x-queue-type": "quorum", "x-message-ttl": 86_400_000, "x-max-length": 100_000},
+    "results.dead": {
+        "x-queue-type": "quorum",
+        "x-message-ttl": 86_400_000,
+        "x-max-length": 100_000,
+        "x-delivery-limit": 2**31 - 1,
+    },
 }
 
 
