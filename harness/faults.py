@@ -95,6 +95,8 @@ class Faults:
         """Take note of a task's end."""
         self._ended += 1
         for strike in self._strikes:
+            if _executed_there(outcome, strike):
+                strike.hit.add(outcome.index)  # it had begun, which was not yet told
             if outcome.index in strike.hit:
                 strike.outcomes.append(outcome)
 
@@ -205,6 +207,15 @@ def _busy(entries: Iterable[Entry]) -> Mapping[str, Sequence[int]]:
         if entry.last_state == "STARTED" and entry.node is not None:
             busy.setdefault(entry.node, []).extend([entry.pid] if entry.pid is not None else [])
     return busy
+
+
+def _executed_there(outcome: Outcome, strike: _Strike) -> bool:
+    """Whether the task's last attempt began before, and ended after, the strike on its whole node."""
+    action = strike.action
+    if action.nodes is None or action.pids is not None or outcome.node not in action.nodes:
+        return False
+    began, ended = outcome.started_at, outcome.finished_at
+    return began is not None and ended is not None and began <= strike.struck_at <= ended
 
 
 def _words(exc: Exception) -> str:

@@ -27,6 +27,8 @@ from harness import broker, roster
 from harness.fleet import worker_command
 from harness.model import Roster, WorkerSpec
 
+pytest_plugins = ["tests.parallel"]
+
 ROOT = Path(__file__).resolve().parent.parent
 for _name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "ARGS"):
     os.environ.pop(_name, None)  # a make that a test runs is a user's own, not a part of `make test`
@@ -35,8 +37,6 @@ READY_S = 30.0
 
 WORKER_A = WorkerSpec(service="worker-a", queue="queue_a")
 WORKER_B = WorkerSpec(service="worker-b", queue="queue_b")
-
-_unproved: dict[str, str] = {}
 
 
 def eventually(look: Callable[[], Any], what: str, within_s: float = READY_S) -> Any:
@@ -54,13 +54,6 @@ def eventually(look: Callable[[], Any], what: str, within_s: float = READY_S) ->
 # --- services -------------------------------------------------------------------------------------
 
 
-def _need(service: str, why: str, enable: str) -> None:
-    if os.environ.get("CI"):
-        pytest.fail(f"{service} is missing ({why}); with CI=true that is a failure. To enable: {enable}")
-    _unproved[service] = f"{why}; to enable: {enable}"
-    pytest.skip(f"{service}: {why}; to enable: {enable}")
-
-
 def _answers(command: list[str]) -> str:
     """Return why `command` does not succeed; empty where it does."""
     if shutil.which(command[0]) is None:
@@ -73,23 +66,17 @@ def _answers(command: list[str]) -> str:
 
 
 @pytest.fixture(scope="session")
-def needs_rabbitmq() -> None:
+def needs_rabbitmq(missing: Callable[[str, str, str], None]) -> None:
     """A RabbitMQ on this host that this user administrates."""
     if why := _answers([*_admin(), "--quiet", "eval", "ok."]):
-        _need("RabbitMQ", why, "./setup.sh, or rabbitmq-server -detached; tests administrate it with rabbitmqctl")
+        missing("RabbitMQ", why, "./setup.sh, or rabbitmq-server -detached; tests administrate it with rabbitmqctl")
 
 
 @pytest.fixture(scope="session")
-def needs_docker() -> None:
+def needs_docker(missing: Callable[[str, str, str], None]) -> None:
     """A Docker engine and Compose v2."""
     if why := _answers(["docker", "info"]) or _answers(["docker", "compose", "version"]):
-        _need("Docker", why, "./setup.sh")
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    if _unproved:
-        print("\n" + "\n".join(f"skipped for want of {service}: {why}" for service, why in _unproved.items()))
-        print("NOT PROVED: the deployment on " + " and ".join(sorted(_unproved)))
+        missing("Docker", why, "./setup.sh")
 
 
 # --- RabbitMQ -------------------------------------------------------------------------------------

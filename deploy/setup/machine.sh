@@ -122,7 +122,8 @@ start_rabbitmq_command() {
   case $(service_manager) in
     'brew services') printf 'brew services start rabbitmq' ;;
     systemd) printf 'systemctl start rabbitmq-server' ;;
-    *) printf 'rabbitmq-server -detached' ;;
+    # not through su, as the package's command does for root: PAM would set the limit of open files anew
+    *) printf 'setpriv --reuid=rabbitmq --regid=rabbitmq --init-groups --reset-env rabbitmq-server -detached' ;;
   esac
 }
 
@@ -146,7 +147,7 @@ do_rabbitmq() {
   fi
   if ! wait_for 5 broker_is_ready; then
     say "starting RabbitMQ: $(start_rabbitmq_command)"
-    ulimit -n 65536 2>/dev/null || true # quorum queues hold files; at the usual 1,024 a dozen virtual hosts are the end
+    ulimit -n "$(ulimit -Hn)" # quorum queues hold files; at the usual 1,024 a dozen virtual hosts are the end
     # the words of the command that was just shown
     # shellcheck disable=SC2046
     quietly "the start" as_owner $(start_rabbitmq_command)

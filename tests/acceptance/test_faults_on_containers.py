@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.acceptance.stack import Stack
-from tests.acceptance.test_on_containers import shown
 
 #: By scenario: the rows of the fault table that it stands for.
 SCENARIOS = [
@@ -23,11 +23,11 @@ SCENARIOS = [
 ]
 
 
-def play(stack: Stack, capfd: pytest.CaptureFixture[str], name: str, *flags: str) -> dict[str, Any]:
+def play(stack: Stack, shown: Callable[[str, str], None], name: str, *flags: str) -> dict[str, Any]:
     """Run a scenario that must hold; return its results document."""
     before = {path.name for path in stack.root.glob("dispatch_results_*.json")}
     done = stack.run(".venv/bin/python", "dispatch.py", name, *flags)
-    shown(capfd, f"dispatch.py {name}, on containers", done.stdout[done.stdout.find("CHECKS") :])
+    shown(f"dispatch.py {name}, on containers", done.stdout[done.stdout.find("CHECKS") :])
     assert done.returncode == 0, done.stdout
     (path,) = {path for path in stack.root.glob("dispatch_results_*.json") if path.name not in before}
     document: dict[str, Any] = json.loads(path.read_text())
@@ -36,10 +36,10 @@ def play(stack: Stack, capfd: pytest.CaptureFixture[str], name: str, *flags: str
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_shipped_fault_on_containers_comes_out_as_stated_and_is_undone(
-    stack: Stack, capfd: pytest.CaptureFixture[str], name: str
+    stack: Stack, shown: Callable[[str, str], None], name: str
 ) -> None:
     before = {container["Id"] for container in stack.containers()}
-    document = play(stack, capfd, name)
+    document = play(stack, shown, name)
     assert document["faults"]
     assert all(fault["hit"].startswith(("container ", "3 nodes")) for fault in document["faults"])
     assert not [fault for fault in document["faults"] if fault["error"]]
@@ -60,22 +60,22 @@ def own(stack: Stack, faults: list[dict[str, Any]], tasks: list[dict[str, Any]],
 
 
 def test_a_worker_whose_main_process_alone_is_killed_loses_nothing_and_comes_back(
-    stack: Stack, capfd: pytest.CaptureFixture[str]
+    stack: Stack, shown: Callable[[str, str], None]
 ) -> None:
     tasks = [{"task": "task_a", "count": 8, "kwargs": {"work_s": 1}}]
     config = own(stack, [{"at": "500ms", "kill_main": "worker-a"}], tasks)
-    document = play(stack, capfd, "own", "--config", config)
+    document = play(stack, shown, "own", "--config", config)
     assert document["ledger"]["succeeded"] == 8
     assert 1 <= document["ledger"]["recovered"] <= 2
     stack.wait_healthy()
 
 
 def test_a_stop_with_less_grace_than_the_task_needs_reruns_it_once(
-    stack: Stack, capfd: pytest.CaptureFixture[str]
+    stack: Stack, shown: Callable[[str, str], None]
 ) -> None:
     tasks = [{"task": "task_a", "count": 4, "kwargs": {"work_s": 4}}]
     config = own(stack, [{"at": "500ms", "stop": "worker-a", "grace": "1s"}], tasks)
-    document = play(stack, capfd, "own", "--config", config)
+    document = play(stack, shown, "own", "--config", config)
     ledger = document["ledger"]
     assert (ledger["succeeded"], ledger["recovered"], ledger["duplicated"]) == (4, 2, 2)
     assert {duplicate["cause"] for duplicate in document["duplicates"]} == {"redelivered"}
@@ -83,9 +83,9 @@ def test_a_stop_with_less_grace_than_the_task_needs_reruns_it_once(
 
 
 def test_a_killed_worker_s_message_runs_elsewhere_within_two_seconds(
-    stack: Stack, capfd: pytest.CaptureFixture[str]
+    stack: Stack, shown: Callable[[str, str], None]
 ) -> None:
-    document = play(stack, capfd, "worker-kill")
+    document = play(stack, shown, "worker-kill")
     (fault,) = document["faults"]
     assert fault["recovery"]["tasks"] >= 1
     assert fault["recovery"]["rerun_s"] <= 2

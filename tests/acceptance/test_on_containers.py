@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from tests.acceptance.stack import Stack
-
-
-def shown(capfd: pytest.CaptureFixture[str], title: str, text: str) -> None:
-    """Put a command's output where a reader of the test run, or of CI's log, sees it."""
-    with capfd.disabled():
-        print(f"\n--- {title}\n{text}")
 
 
 def results(stack: Stack) -> list[dict[str, object]]:
     return [json.loads(path.read_text()) for path in sorted(stack.root.glob("dispatch_results_*.json"))]
 
 
-def test_build_up_dispatch_and_down(stack: Stack, capfd: pytest.CaptureFixture[str]) -> None:
+def test_build_up_dispatch_and_down(stack: Stack, shown: Callable[[str, str], None]) -> None:
     try:
         stack.output("make", "down")
         stack.output("make", "build")
         stack.output("make", "up")
         output = stack.output("make", "run")
-        shown(capfd, "make run, on containers", output)
+        shown("make run, on containers", output)
         nodes = re.findall(r"• (worker-[ab])@([0-9a-f]{12})\n", output)
         assert [service for service, _ in nodes] == ["worker-a", "worker-b"]
         # the node's name is the container's id: what ran, ran in there
@@ -39,13 +32,13 @@ def test_build_up_dispatch_and_down(stack: Stack, capfd: pytest.CaptureFixture[s
 
 
 def test_every_shipped_scenario_holds_on_the_containers(
-    stack: Stack, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    stack: Stack, tmp_path: Path, shown: Callable[[str, str], None]
 ) -> None:
     before = len(results(stack))
     done = stack.run(
         ".venv/bin/python", "dispatch.py", "--all", "--html", str(tmp_path / "all.html"), "--format", "plain"
     )
-    shown(capfd, "dispatch.py --all, on containers", done.stdout)
+    shown("dispatch.py --all, on containers", done.stdout)
     assert done.returncode == 0, done.stdout
     runs = results(stack)[before:]
     assert {run["verdict"] for run in runs} == {"passed"}  # type: ignore[comparison-overlap]

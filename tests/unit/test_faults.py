@@ -78,7 +78,9 @@ class Run:
         entry = self.in_flight.setdefault(index, Entry(index, SPEC, BEGAN))
         entry.last_state, entry.node, entry.started_at, entry.pid = "STARTED", node, BEGAN + at_s, pid
 
-    def ended(self, index: int, start_s: float, finish_s: float | None, reply_s: float | None) -> None:
+    def ended(
+        self, index: int, start_s: float, finish_s: float | None, reply_s: float | None, node: str | None = None
+    ) -> None:
         self.in_flight.pop(index, None)
         self.faults.ended(
             Outcome(
@@ -91,6 +93,7 @@ class Run:
                 started_at=BEGAN + start_s,
                 finished_at=None if finish_s is None else BEGAN + finish_s,
                 replied_at=None if reply_s is None else BEGAN + reply_s,
+                node=node,
             )
         )
 
@@ -412,6 +415,24 @@ def test_what_was_over_before_a_fault_had_its_effect_was_not_hit(gradual: bool, 
     found = recovery(run)
     assert found
     assert (found.tasks, found.ended, found.rerun_s, found.last_s) == (tasks, tasks, 1.5, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("node", "start_s", "finish_s", "tasks"),
+    [(A, 0.99, 1.25, 1), (A, 0.5, 0.99, 0), (A, 1.01, 1.25, 0), (B, 0.5, 1.25, 0)],
+)
+def test_what_a_node_was_executing_was_hit_also_where_its_start_was_told_later(
+    node: str, start_s: float, finish_s: float, tasks: int
+) -> None:
+    """A worker holds back that a task has started, for some milliseconds."""
+    aim = Aim(gradual=True)
+    run = Run([KILL], aim)
+    run.in_flight[0] = Entry(0, SPEC, BEGAN)
+    struck(aim, run)
+    run.ended(0, start_s, finish_s, 1.5, node)
+    found = recovery(run)
+    assert found
+    assert (found.tasks, found.ended) == (tasks, tasks)
 
 
 def test_what_never_came_back_is_counted_as_hit_and_not_as_ended() -> None:
