@@ -122,7 +122,7 @@ def test_twice_ctrl_c_leaves_what_a_resume_finishes(deployment: Any, user: Any) 
 def test_what_was_published_but_not_noted_as_confirmed_is_sent_again_and_runs_at_most_twice(
     deployment: Any, user: Any
 ) -> None:
-    config = user.config({"six": [{"task": "task_a", "count": 6, "kwargs": {"work_s": 1}}]})  # two at a time
+    config = user.config({"six": [{"task": "task_a", "count": 6, "kwargs": {"work_s": 3}}]})  # two at a time
     process, run = begun(user, "six", "--config", config, BROKER_URL=deployment.url)
     journal: Path = user.root / ".runs" / f"{run.run_id}.jsonl"
     eventually(lambda: journal.read_text().count('"STARTED"') == 2, "two are executed, four wait")
