@@ -15,11 +15,14 @@ from harness import command
 from harness.errors import ExitCode, HarnessError, UsageError
 
 if TYPE_CHECKING:
+    from harness.fleet import ContainerFleet
     from harness.model import Config
     from harness.output import Console
     from harness.scaling import Scaling
 
 ROOT = Path(__file__).resolve().parent
+#: The stack of --engine swarm, unless told otherwise.
+STACK = "distributed-test"
 #: How long nodes may take to consume, in seconds, unless told otherwise.
 WAIT_WORKERS_S = 60.0
 #: The pause between two looks of --watch, in seconds.
@@ -61,6 +64,10 @@ def build_parser() -> argparse.ArgumentParser:
         parts.add_argument("--yes", action="store_true", help="do not ask, also beyond the limits of test-config.yml")
         parts.add_argument("--wait-workers", metavar="60s", help="how long the nodes may take to consume")
     for parts in (status, some, every):
+        parts.add_argument(
+            "--engine", choices=("compose", "swarm"), default="compose", help="what runs the containers (compose)"
+        )
+        parts.add_argument("--stack", metavar="NAME", default=STACK, help=f"with --engine swarm: which stack ({STACK})")
         parts.add_argument("--config", metavar="FILE", help="default: test-config.yml beside this command")
         parts.add_argument("--json", action="store_true", help="print the status as a JSON document")
         parts.add_argument("--color", choices=("auto", "always", "never"), default="auto")
@@ -80,7 +87,7 @@ def show(args: argparse.Namespace, exported: Mapping[str, str]) -> int:
 
     console = Console(sys.stdout, sys.stderr)
     terminal = Terminal.detect(args.color, sys.stdout, os.environ)
-    scaling = _scaling(_config(args), exported, console)
+    scaling = _scaling(args, _config(args), exported, console)
     while True:
         status = scaling.status()
         if args.json:
@@ -105,7 +112,7 @@ def scale(args: argparse.Namespace, exported: Mapping[str, str]) -> int:
     counts = scale_request.of_all(config, args.count) if all_ else scale_request.of_some(config, args.services)
     wait_s = _wait_s(args)
     console = Console(sys.stdout, sys.stderr)
-    scaling = _scaling(config, exported, console)
+    scaling = _scaling(args, config, exported, console)
     scale_request.refuse_nothing_left(counts, scaling.running(counts))
     much = scale_request.beyond_the_limits(config, counts)
     if much and not command.confirm(f"set {', '.join(much)}", args.yes):
@@ -136,17 +143,32 @@ def _wait_s(args: argparse.Namespace) -> float:
         raise UsageError(f"--wait-workers: {exc.what}", why=exc.why, fix=exc.fix) from exc
 
 
-def _scaling(config: Config, exported: Mapping[str, str], console: Console) -> Scaling:
-    """Return the deployment on the broker that the settings name, and in the project beside this command."""
+def _scaling(args: argparse.Namespace, config: Config, exported: Mapping[str, str], console: Console) -> Scaling:
+    """Return the deployment on the broker that the settings name, in the containers of the engine that was chosen."""
     import celery_app
     from harness import broker
-    from harness.compose import ComposeFleet
     from harness.scaling import Scaling
 
     broker.check_url(celery_app.BROKER_URL)
-    fleet = ComposeFleet(ROOT, exported)
+    fleet = _swarm(args.stack) if args.engine == "swarm" else _compose(exported)
     env_file = ROOT / ".env"
     return Scaling(celery_app.app, fleet, config.workers, env_file=env_file, exported=exported, note=console.note)
+
+
+def _compose(exported: Mapping[str, str]) -> ContainerFleet:
+    """Return the containers of the project beside this command."""
+    from harness.compose import ComposeFleet
+
+    return ComposeFleet(ROOT, exported)
+
+
+def _swarm(stack: str) -> ContainerFleet:
+    """Return the containers of a stack; without a swarm that has it, there is nothing to ask or to set."""
+    from harness.swarm import SwarmFleet
+
+    fleet = SwarmFleet(ROOT, stack)
+    fleet.require()
+    return fleet
 
 
 if __name__ == "__main__":

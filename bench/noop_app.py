@@ -13,15 +13,20 @@ from worker.topology import task_queue
 QUEUES = ("noop_1", "noop_2")  # the task of a queue has its name
 WORKERS = tuple(WorkerSpec(service=f"worker-{queue}", queue=queue) for queue in QUEUES)
 
-app = Celery("noop_app", amqp=publishing.ConfirmedAMQP)
-settings.apply(app, os.environ["BROKER_URL"])
-app.conf.task_routes = {queue: {"queue": queue} for queue in QUEUES}
-app.conf.task_queues = [task_queue(queue) for queue in QUEUES]
-
 
 def noop() -> None:
     pass
 
 
-for queue in QUEUES:
-    app.task(noop, name=queue, shared=False)
+def noop_celery(broker_url: str) -> Celery:
+    """Return an app of such tasks."""
+    made = Celery("noop_app", amqp=publishing.ConfirmedAMQP)
+    settings.apply(made, broker_url)
+    made.conf.task_routes = {queue: {"queue": queue} for queue in QUEUES}
+    made.conf.task_queues = [task_queue(queue) for queue in QUEUES]
+    for queue in QUEUES:
+        made.task(noop, name=queue, shared=False)
+    return made
+
+
+app = noop_celery(os.environ["BROKER_URL"])

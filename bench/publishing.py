@@ -42,7 +42,10 @@ def measure() -> Iterator[Row]:
             return run
 
         samples = in_turns(
-            ROUNDS, courier=emptied(_courier), celery=emptied(lambda: _celery(plain)), bare=emptied(_bare)
+            ROUNDS,
+            courier=emptied(lambda: confirmed_rate(app)),
+            celery=emptied(lambda: _celery(plain)),
+            bare=emptied(_bare),
         )
     courier, celery, bare = (median(samples[side]) for side in ("courier", "celery", "bare"))
     yield Row(
@@ -55,7 +58,7 @@ def measure() -> Iterator[Row]:
     )
 
 
-def _courier() -> float:
+def confirmed_rate(app: Celery) -> float:
     """Return what a run publishes a second; it is left, as by a second Ctrl-C, once all is confirmed."""
     confirmed_s = 0.0
 

@@ -35,6 +35,9 @@ _LISTED = '{{.Label "com.docker.compose.service"}}\t{{.ID}}\t{{.Names}}\t{{.Stat
 class ComposeFleet:
     """The services of docker-compose.yml. Needs Docker only where somebody asks it something."""
 
+    origin = "docker-compose.yml"
+    remedy = "docker compose up -d"
+
     def __init__(self, directory: Path, environ: Mapping[str, str] | None = None) -> None:
         """Args:
         environ: The environment for Docker, such as that of the shell: it beats .env. None: this process's.
@@ -86,6 +89,13 @@ class ComposeFleet:
                 why="they ended as soon as they had started",
                 fix=f"docker compose logs --tail 20 {services[0]}",
             )
+
+    def replicas(self) -> Mapping[str, int]:
+        return self.project.replicas()
+
+    def keep(self, counts: Mapping[str, int], env_file: Path, exported: Mapping[str, str]) -> list[str]:
+        """Write the choice where the next `docker compose up` reads it."""
+        return self.project.keep(counts, env_file, exported)
 
     def containers(self) -> list[Container]:
         """Return the containers of all services, also those that do not run, oldest first."""

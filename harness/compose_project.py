@@ -6,10 +6,12 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from harness.docker_cli import DockerCli
 from harness.errors import UnavailableError
+from harness.settings import keep_settings
 
 #: A number that comes from one variable: ${WORKER_A_REPLICAS:-1}.
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::?-[0-9]+)?\}")
@@ -38,6 +40,26 @@ class ComposeProject:
         written = _replicas(self._config("--no-interpolate"))
         matches = {service: _VARIABLE.fullmatch(str(number)) for service, number in written.items()}
         return {service: match[1] for service, match in matches.items() if match}
+
+    def keep(self, counts: Mapping[str, int], env_file: Path, exported: Mapping[str, str]) -> list[str]:
+        """Write `counts` where the next `docker compose up` reads them; return a line for each that does not hold.
+
+        Raises:
+            UsageError: `env_file` cannot be written.
+        """
+        variables = self.replica_variables()
+        keep_settings(
+            env_file, {variables[service]: str(number) for service, number in counts.items() if service in variables}
+        )
+        lines = []
+        for service in counts:
+            if (name := variables.get(service)) is None:
+                lines.append(
+                    f"{service}: docker-compose.yml has no variable for its replicas; the next `up` sets them anew"
+                )
+            elif name in exported:
+                lines.append(f"{service}: {name} is set in this shell and beats {env_file.name} in the next `up`")
+        return lines
 
     def require(self, services: Iterable[str]) -> None:
         """Raises:

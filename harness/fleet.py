@@ -7,9 +7,11 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from harness.model import WorkerSpec
+from harness.service_status import Container
 
 #: A terminal's control sequence.
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -29,20 +31,8 @@ class Unit:
     name: str  # for people: "container project-worker-a-1", "process 4711"
 
 
-class Fleet(Protocol):
-    """The place where the workers run.
-
-    What returns has happened: a killed unit is down, a paused one has stopped. Everything else raises an
-    `UnavailableError` that says what could not be done, and why: no Docker, no such service, the unit is gone.
-    """
-
-    def start(self) -> None: ...
-
-    def stop(self) -> None: ...
-
-    def explain(self, worker: WorkerSpec) -> str:
-        """Return in a line why `worker` is missing, as far as this place knows; empty where it does not."""
-        ...
+class Replicas(Protocol):
+    """Worker services, and how many units of each run."""
 
     def units(self, service: str) -> list[Unit]:
         """Return those that run now, paused ones too, oldest first."""
@@ -55,8 +45,59 @@ class Fleet(Protocol):
     def scale(self, counts: Mapping[str, int]) -> None:
         """Have exactly so many units of each service run, and leave the others alone.
 
-        Those that are too many finish their tasks first (a warm shutdown); the youngest go.
+        Those that are too many finish their tasks first (a warm shutdown). Of containers that Compose made and of
+        processes the youngest go; Swarm chooses itself.
         """
+        ...
+
+
+class ContainerFleet(Replicas, Protocol):
+    """Services of containers, as a container engine runs them: what `scale.py` asks and tells it."""
+
+    origin: str  # where the services are declared, in words: docker-compose.yml
+    remedy: str  # the command that makes missing containers, or tells why it cannot
+
+    def replicas(self) -> Mapping[str, int]:
+        """Return how many containers of each service there should be."""
+        ...
+
+    def keep(self, counts: Mapping[str, int], env_file: Path, exported: Mapping[str, str]) -> list[str]:
+        """Let the next deployment have as many containers.
+
+        Args:
+            env_file: Where settings are kept.
+            exported: The variables of the shell, which beat those of `env_file`.
+
+        Returns:
+            A line for each service of which this cannot be promised.
+
+        Raises:
+            UsageError: The choice cannot be written.
+        """
+        ...
+
+    def containers(self) -> list[Container]:
+        """Return the containers of all services, also those that do not run, oldest first."""
+        ...
+
+    def last_words(self, container: Container) -> str:
+        """Return the last error that is known of a container; empty where there is none."""
+        ...
+
+
+class Fleet(Replicas, Protocol):
+    """The place where the workers run.
+
+    What returns has happened: a killed unit is down, a paused one has stopped. Everything else raises an
+    `UnavailableError` that says what could not be done, and why: no Docker, no such service, the unit is gone.
+    """
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def explain(self, worker: WorkerSpec) -> str:
+        """Return in a line why `worker` is missing, as far as this place knows; empty where it does not."""
         ...
 
     def kill(self, unit: Unit) -> None:

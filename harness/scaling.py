@@ -11,12 +11,11 @@ from celery import Celery
 from kombu import Connection
 
 from harness import broker
-from harness.compose import ComposeFleet
 from harness.errors import UnavailableError, UsageError
+from harness.fleet import ContainerFleet
 from harness.model import Node, Roster, WorkerSpec
 from harness.roster import LOOK_INTERVAL_S, roster
 from harness.service_status import ConsumingNode, Container, Scaled, ServiceStatus, Status
-from harness.settings import keep_settings
 from harness.unacked import unacked
 
 
@@ -26,7 +25,7 @@ class Scaling:
     def __init__(
         self,
         app: Celery,
-        fleet: ComposeFleet,
+        fleet: ContainerFleet,
         workers: Sequence[WorkerSpec],
         *,
         env_file: Path,
@@ -48,7 +47,7 @@ class Scaling:
     # --- set ----------------------------------------------------------------------------------------
 
     def running(self, services: Mapping[str, int]) -> Mapping[str, int]:
-        """Return how many containers run of each of our services; `services` must be in docker-compose.yml.
+        """Return how many containers run of each of our services; `services` must be among those deployed.
 
         Raises:
             UsageError: One is not.
@@ -56,14 +55,17 @@ class Scaling:
         """
         counts = self._fleet.counts()
         if absent := [service for service in services if service not in counts]:
-            raise UsageError(f"{absent[0]} is no service of docker-compose.yml", why=f"that has {', '.join(counts)}")
+            raise UsageError(f"{absent[0]} is no service of {self._fleet.origin}", why=f"that has {', '.join(counts)}")
         return {service: number for service, number in counts.items() if service in self._workers}
 
-    def set(self, counts: Mapping[str, int], wait_s: float) -> Scaled:
+    def set(self, counts: Mapping[str, int], wait_s: float, *, keep: bool = True) -> Scaled:
         """Have exactly `counts` containers run; return when exactly their nodes consume.
 
-        The choice is kept first, so that it holds also where this is interrupted. Containers that are too many
-        finish their tasks before they go.
+        Containers that are too many finish their tasks before they go.
+
+        Args:
+            keep: Let the next deployment have as many. The choice is kept first, so that it holds also where
+                this is interrupted.
 
         Raises:
             UsageError: The choice cannot be kept; nothing was changed.
@@ -72,7 +74,9 @@ class Scaling:
         before = self.running(counts)
         with broker.connect(self._app):
             pass  # it would be missed later, and by then containers have changed
-        self._keep(counts)
+        if keep:
+            for line in self._fleet.keep(counts, self._env_file, self._exported):
+                self._note(line)
         begun = time.monotonic()
         self._fleet.scale(counts)
         changed = time.monotonic()
@@ -85,19 +89,6 @@ class Scaling:
             containers_s=changed - begun,
             consuming_s=time.monotonic() - changed,
         )
-
-    def _keep(self, counts: Mapping[str, int]) -> None:
-        """Write the choice where the next `docker compose up` reads it."""
-        variables = self._fleet.project.replica_variables()
-        kept = {variables[service]: str(number) for service, number in counts.items() if service in variables}
-        keep_settings(self._env_file, kept)
-        for service in counts:
-            if (name := variables.get(service)) is None:
-                self._note(
-                    f"{service}: docker-compose.yml has no variable for its replicas; the next `up` sets them anew"
-                )
-            elif name in self._exported:
-                self._note(f"{service}: {name} is set in this shell and beats {self._env_file.name} in the next `up`")
 
     def _wait(self, connection: Connection, counts: Mapping[str, int], wait_s: float) -> None:
         deadline = time.monotonic() + wait_s
@@ -135,6 +126,7 @@ class Scaling:
             f"after {wait_s:g} s, {', '.join(found) or 'the nodes only just consume'}",
             why="; ".join(problem for service in wrong for problem in service.problems),
             fix="scale.py status shows how it goes on; --wait-workers 2m waits longer",
+            see="replica-missing",
         )
 
     # --- status -------------------------------------------------------------------------------------
@@ -153,7 +145,7 @@ class Scaling:
         unknown = ""
         try:
             containers = self._fleet.containers()
-            wanted = {**self._fleet.project.replicas(), **(asked or {})}
+            wanted = {**self._fleet.replicas(), **(asked or {})}
         except UnavailableError as exc:
             unknown = f"{exc.what}{': ' + exc.why if exc.why else ''}"
         with broker.connect(self._app) as connection, broker.said_plainly(self._app):
@@ -216,7 +208,7 @@ class Scaling:
             problems.append(f"{found}: {said}" if said else found)
         if status.exact and len(status.containers) < status.wanted:
             absent = status.wanted - len(status.containers)
-            problems.append(f"{absent} of {status.wanted} containers were not made: docker compose up -d")
+            problems.append(f"{absent} of {status.wanted} containers were not made: {self._fleet.remedy}")
         if status.exact and status.running > status.wanted:
             problems.append(f"{status.running} containers run, and {status.wanted} are wanted: scale.py set")
         problems += [f"{node.name} is in no container of this project" for node in status.nodes if not node.container]

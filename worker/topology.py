@@ -9,6 +9,7 @@ from typing import Any
 from amqp.exceptions import ChannelError
 from celery import bootsteps
 from celery.worker.consumer.connection import Connection
+from celery.worker.consumer.delayed_delivery import DelayedDelivery
 from celery.worker.consumer.tasks import Tasks
 from kombu import Exchange, Queue
 
@@ -81,12 +82,14 @@ def dead_queue(queue: str) -> Queue:
     )
 
 
+def all_queues(queues: list[Queue]) -> list[Queue]:
+    """Return the dead letters of `queues`, the queue for unread results, and `queues`, in this order."""
+    return [*(dead_queue(queue.name) for queue in queues), RESULTS_DEAD, *queues]
+
+
 def declare(channel: Any, queues: list[Queue]) -> None:
     """Declare `queues`, their dead letters and the queue for unread results; what exists stays as it is."""
-    for queue in queues:
-        dead_queue(queue.name).bind(channel).declare()
-    RESULTS_DEAD.bind(channel).declare()
-    for queue in queues:
+    for queue in all_queues(queues):
         queue.bind(channel).declare()
 
 
@@ -115,3 +118,7 @@ class Topology(bootsteps.StartStopStep):
 # A consumer step can say what it needs before it, not what must come after it: so the step that starts
 # consuming is told to wait for this one.
 Tasks.requires = (*Tasks.requires, Topology)
+
+# A URL of several hosts is one cluster here: what delayed delivery needs is declared once, on whichever host answers.
+# Celery 5.7 declares it on each of them before it consumes again, and waits some 17 s for one that is down [tried].
+DelayedDelivery._validate_broker_urls = lambda self, broker_urls: {broker_urls}
