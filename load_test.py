@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from harness.fleet import Fleet
     from harness.load_plan import LoadPlan
     from harness.model import Config, LoadProfile
+    from harness.sweep_run import Replicas
 
 ROOT = Path(__file__).resolve().parent
 #: How long workers may take to answer, in seconds, unless told otherwise.
 WAIT_WORKERS_S = 20.0
+#: How long the nodes of a sweep may take to consume once their containers run, in seconds.
+SCALE_WAIT_S = 60.0
 
 V = TypeVar("V")
 T = TypeVar("T")
@@ -52,6 +55,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     judged.add_argument("--max-error-rate", metavar="1%", help="so many tasks may fail")
     judged.add_argument("--max-lag", metavar="5ms", help="a rate published later than this (p99) makes the run invalid")
+    parser.add_argument(
+        "--sweep", metavar="1,2,4", help="play the load on so many replicas of each service, one after the other"
+    )
     parser.add_argument("--list", action="store_true", help="list the profiles and exit")
     parser.add_argument("--config", metavar="FILE", help="default: test-config.yml beside this command")
     parser.add_argument("-o", "--output", metavar="FILE", help="results file (default: load_results_<time>.json)")
@@ -77,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def load(args: argparse.Namespace) -> int:
     from harness.config import load_config
-    from harness.load_stage import Outputs, play
+    from harness.load_stage import Outputs, play, play_sweep
     from harness.output import Console, ProgressLine, Terminal
     from harness.quantities import duration_s
     from harness.report_files import writable
@@ -102,9 +108,15 @@ def load(args: argparse.Namespace) -> int:
         html=writable(args.html),
         json=args.json,
     )
-    with deployment(args, config, name, asked) as (app, fleet, plan):
+    with deployment(args, config, name, asked) as (app, plan):
         gc.freeze()  # what is imported is no garbage: looking for some would make the generator late
-        return play(app, fleet, plan, wait_s, outputs)
+        if args.sweep is None:
+            with workers(args, app, plan) as fleet:
+                return play(app, fleet, plan, wait_s, outputs)
+        steps = swept(args, config, plan)
+        scale_s = wait_s if args.wait_workers else SCALE_WAIT_S
+        with replicated(args, app, config, plan, scale_s, console.note) as replicas:
+            return play_sweep(app, plan, steps, replicas, wait_s, outputs)
 
 
 def chosen(config: Config, args: argparse.Namespace, note: Callable[[str], None]) -> tuple[str, LoadProfile]:
@@ -113,6 +125,7 @@ def chosen(config: Config, args: argparse.Namespace, note: Callable[[str], None]
     Raises:
         UsageError: There is no such profile, or a flag cannot be read.
     """
+    from harness import sweep
     from harness.load_plan import SMALL_BURST, overridden
     from harness.model import LoadProfile
     from harness.spelling import hint
@@ -126,12 +139,21 @@ def chosen(config: Config, args: argparse.Namespace, note: Callable[[str], None]
                 fix="load_test.py --list, or flags such as --rate 50/s --duration 1m",
             )
         return args.profile, overridden(config.load[args.profile], flags)
-    if flags.tasks is None and flags.rate is None and flags.in_flight is None and flags.duration_s is None:
+    if args.sweep is not None and args.profile is None and not _says_a_load(flags):
+        note(
+            f"no load was asked for: {sweep.SWEEP_LOAD.in_flight} tasks in flight for {sweep.SWEEP_LOAD.duration_s:g}s"
+        )
+        return "sweep", overridden(sweep.SWEEP_LOAD, flags)
+    if not _says_a_load(flags):
         others = "--tasks N, --rate 50/s --duration 1m, --in-flight N"
         profiles = f", or a profile: {', '.join(config.load)}" if config.load else ""
         note(f"no load was asked for: a burst of {SMALL_BURST.tasks} tasks of each kind; there are {others}{profiles}")
         return "small-burst", overridden(SMALL_BURST, flags)
     return "load", overridden(LoadProfile(), flags)
+
+
+def _says_a_load(flags: LoadProfile) -> bool:
+    return any(value is not None for value in (flags.tasks, flags.rate, flags.in_flight, flags.duration_s))
 
 
 def flagged(args: argparse.Namespace) -> LoadProfile:
@@ -171,15 +193,14 @@ def _read(flag: str, value: V | None, parse: Callable[[V], T]) -> T | None:
 @contextmanager
 def deployment(
     args: argparse.Namespace, config: Config, name: str, asked: LoadProfile
-) -> Iterator[tuple[Celery, Fleet, LoadPlan]]:
-    """Give the app, the fleet that its workers are in, and the plan; what is started here is stopped here.
+) -> Iterator[tuple[Celery, LoadPlan]]:
+    """Give the app on its broker, and the plan.
 
     Raises:
         UsageError: The load is none, or not one of this app.
     """
     from harness import broker, memory
-    from harness.compose import ComposeFleet
-    from harness.deployment import embedded_broker, workers_here
+    from harness.deployment import embedded_broker
     from harness.load_plan import plan as plan_of
     from harness.load_run import queues, refuse_too_many_in_flight
 
@@ -192,11 +213,77 @@ def deployment(
         os.environ["BROKER_URL"] = celery_app.BROKER_URL
         plan = plan_of(name, asked, config.workers, queues(celery_app.app))
         refuse_too_many_in_flight(plan, memory.available_bytes())
-        if not (args.local or args.embedded):
-            yield celery_app.app, ComposeFleet(ROOT), plan
-            return
-        fleet = workers_here(ROOT, plan.scenario.workers, celery_app.BROKER_URL, abrupt=args.embedded)
-        yield celery_app.app, made.enter_context(fleet), plan
+        yield celery_app.app, plan
+
+
+@contextmanager
+def workers(args: argparse.Namespace, app: Celery, plan: LoadPlan) -> Iterator[Fleet]:
+    """Give the fleet that the workers are in; those that are started here are stopped here."""
+    from harness.compose import ComposeFleet
+    from harness.deployment import workers_here
+
+    if not (args.local or args.embedded):
+        yield ComposeFleet(ROOT)
+        return
+    url = str(app.conf.broker_url)
+    with workers_here(ROOT, plan.scenario.workers, url, abrupt=args.embedded) as fleet:
+        yield fleet
+
+
+# --- the scaling curve ----------------------------------------------------------------------------
+
+
+def swept(args: argparse.Namespace, config: Config, plan: LoadPlan) -> Sequence[int]:
+    """Return the numbers of replicas of a sweep.
+
+    Raises:
+        UsageError: They are none, or more than test-config.yml allows.
+    """
+    from harness import sweep
+    from harness.config_workers import MAX_REPLICAS
+    from harness.model import ServiceScaling
+
+    steps = _read("--sweep", args.sweep, lambda text: sweep.replicas(text, MAX_REPLICAS))
+    assert steps
+    if args.embedded:
+        raise UsageError("--embedded: one broker in a directory does not scale", fix="--sweep 1,2,4 --local")
+    services = [worker.service for worker in plan.scenario.workers]
+    sweep.refuse_beyond(steps, {service: config.scaling.get(service, ServiceScaling()).max for service in services})
+    return steps
+
+
+@contextmanager
+def replicated(
+    args: argparse.Namespace, app: Celery, config: Config, plan: LoadPlan, wait_s: float, note: Callable[[str], None]
+) -> Iterator[Replicas]:
+    """Give what sets the replicas; in the end they are as before.
+
+    Args:
+        wait_s: How long nodes may take to consume once their containers run.
+
+    Raises:
+        UnavailableError: Docker does not answer.
+    """
+    from harness.compose import ComposeFleet
+    from harness.errors import UnavailableError
+    from harness.scaling import Scaling
+    from harness.sweep_run import of_containers, of_processes
+
+    if args.local:
+        with of_processes(ROOT, plan.scenario.workers, str(app.conf.broker_url)) as replicas:
+            yield replicas
+        return
+    fleet = ComposeFleet(ROOT)
+    scaling = Scaling(app, fleet, config.workers, env_file=ROOT / ".env", exported=os.environ, note=note)
+    services = [worker.service for worker in plan.scenario.workers]
+    try:
+        before = scaling.running(dict.fromkeys(services, 1))
+    except UnavailableError as exc:
+        local = f"or processes on this machine: load_test.py --sweep {args.sweep} --local"
+        fix = f"{exc.fix}; {local}" if exc.fix else local
+        raise UnavailableError(exc.what, why=exc.why, fix=fix, see=exc.see) from exc
+    with of_containers(scaling, fleet, {service: before[service] for service in services}, wait_s) as replicas:
+        yield replicas
 
 
 if __name__ == "__main__":

@@ -102,16 +102,16 @@ def _epoch_s(text: str) -> float:
     return datetime.fromisoformat(text[:26].rstrip("Z") + "+00:00").timestamp()  # Docker gives nanoseconds
 
 
+def settings(**more: str) -> dict[str, str]:
+    """Return the environment for Docker, and for commands, with the broker of the measurements."""
+    worker_url = os.environ["BROKER_URL"].replace("@localhost:", "@host.docker.internal:")
+    replicas = {"WORKER_A_REPLICAS": "1", "WORKER_B_REPLICAS": "1"}
+    return environment(WORKER_BROKER_URL=worker_url, **{**replicas, **more})
+
+
 def _output(*command: str) -> str:
-    """Return what a command prints, run as `make up` does it but with the broker of the measurements."""
-    settings = {
-        "WORKER_BROKER_URL": os.environ["BROKER_URL"].replace("@localhost:", "@host.docker.internal:"),
-        "WORKER_A_REPLICAS": "1",
-        "WORKER_B_REPLICAS": "1",
-    }
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment(**settings), capture_output=True, text=True, check=False, timeout=300
-    )
+    """Return what a command prints, run as `make up` does it."""
+    done = subprocess.run(command, cwd=ROOT, env=settings(), capture_output=True, text=True, check=False, timeout=300)
     if done.returncode:
         raise Failed(f"{' '.join(command[:3])}: {done.stderr.strip()[-300:]}")
     return done.stdout

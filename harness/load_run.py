@@ -68,7 +68,7 @@ class LoadRun:
         on_progress: Called with how far it is, where `wants_progress`.
         """
         self._plan = plan
-        self._roster = roster
+        self.roster = roster
         self._figures = Figures(plan)
         self._on_progress = on_progress
         self._wants_progress = wants_progress
@@ -160,7 +160,7 @@ class LoadRun:
             latencies={name: latency(figures.distributions[name]) for name in ("queue_wait", "run_time", "round_trip")},
             slices=figures.slices(),
             backlog=self._watch.backlog(began_at),
-            shares=figures.shares(self._roster),
+            shares=figures.shares(self.roster),
             generator=generator,
             checks=_checks(report, plan),
             thresholds=thresholds.judge(

@@ -22,7 +22,7 @@ _MOST_NODES = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Line:
+class Line:
     name: str
     points: Sequence[tuple[float, float]]  # across, and upwards, in the units of the picture
 
@@ -39,7 +39,7 @@ def over_time(report: LoadReport) -> str:
         ("failed", slices.failed if any(slices.failed) else ()),
     )
     rates = [
-        _Line(
+        Line(
             name=name,
             points=[((number + 0.5) * slices.slice_s, count / slices.slice_s) for number, count in enumerate(counts)],
         )
@@ -49,7 +49,7 @@ def over_time(report: LoadReport) -> str:
     band = (window.begin_s, min(window.end_s, length_s))
     times = [(at_s / length_s, words) for at_s, words in marks(length_s)]
     pictures = [
-        _picture(
+        picture(
             "Throughput",
             f"tasks a second, the mean of every {duration_text(slices.slice_s)}; shaded: the measured window",
             rates,
@@ -59,11 +59,11 @@ def over_time(report: LoadReport) -> str:
         )
     ]
     queues = sorted((one for one in report.backlog if one.looks), key=lambda one: -one.most)
-    lines = [_Line(name=one.queue, points=one.looks) for one in queues[: len(_KINDS)]]
+    lines = [Line(name=one.queue, points=one.looks) for one in queues[: len(_KINDS)]]
     if lines:
         more = f"; the {len(lines)} longest of {len(queues)}" if len(queues) > len(lines) else ""
         about = f"messages ready in each queue{more}"
-        pictures.append(_picture("Backlog", about, lines, length_s, times, band=band))
+        pictures.append(picture("Backlog", about, lines, length_s, times, band=band))
     return "".join(pictures)
 
 
@@ -77,12 +77,12 @@ def percentile_curves(report: LoadReport) -> str:
             continue
         points = [(_tenfolds(rank), value_s) for rank, value_s in latency.curve]
         most = max(most, points[-1][0])
-        lines.append(_Line(name=name, points=points))
+        lines.append(Line(name=name, points=points))
     if not most:
         return ""
     axis = [(_tenfolds(rank) / most, f"p{rank:g}") for rank in _RANKS if _tenfolds(rank) <= most]
     about = "so many of the tasks took at most so long; each step across leaves a tenth of them above"
-    return _picture("Percentiles", about, lines, most, axis, durations=True)
+    return picture("Percentiles", about, lines, most, axis, durations=True)
 
 
 def node_shares(shares: Sequence[NodeShare]) -> str:
@@ -108,10 +108,10 @@ def _tenfolds(rank: float) -> float:
 # --- a picture ------------------------------------------------------------------------------------
 
 
-def _picture(
+def picture(
     title: str,
     about: str,
-    lines: Sequence[_Line],
+    lines: Sequence[Line],
     length: float,
     axis: Sequence[tuple[float, str]],
     *,
@@ -154,7 +154,7 @@ def ceiling(most: float) -> float:
     return next(factor * power for factor in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if factor * power >= most * (1 - 1e-9))
 
 
-def _legend(lines: Sequence[_Line]) -> str:
+def _legend(lines: Sequence[Line]) -> str:
     spans = (
         f'<span><svg aria-hidden="true"><line class="{kind}" y1="6" x2="26" y2="6"/></svg>{text(line.name)}</span>'
         for line, kind in zip(lines, _KINDS, strict=False)
@@ -169,7 +169,7 @@ def _shade(band: tuple[float, float], length: float) -> str:
     )
 
 
-def _path(line: _Line, kind: str, length: float, top: float) -> str:
+def _path(line: Line, kind: str, length: float, top: float) -> str:
     places = (f"{_WIDE * at / length:.1f} {_HIGH * (1 - value / top):.2f}" for at, value in line.points)
     return f'<path class="{kind}" d="M{"L".join(places)}"/>'
 
