@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Operate the deployment: runs to resume, what is in the dead letters, and what plain Celery would lose here."""
+"""Operate the deployment: what is wrong with it, runs to resume, dead letters, what plain Celery would lose here."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import command
-from harness.errors import ExitCode, UsageError
+from harness.errors import ConfigError, ExitCode, UsageError
 
 if TYPE_CHECKING:
     from celery import Celery
 
+    from harness.finding import Examined
     from harness.output import Console
     from harness.terminal import Terminal
 
@@ -28,6 +29,18 @@ LISTED = 1000
 def build_parser() -> argparse.ArgumentParser:
     parser = command.parser("operate.py", __doc__)
     commands = parser.add_subparsers(title="commands", dest="command", required=True)
+
+    examination = commands.add_parser(
+        "doctor",
+        help="check each part; say the cause and the command that mends it",
+        **command.described(
+            "Checks the environment, the broker, its queues, the workers and the configuration. Changes nothing.\n"
+            "Exit code: 0 where no check failed, 1 where one did; [!] is unsafe or not known, and does not count."
+        ),
+    )
+    examination.add_argument("--json", action="store_true", help="print a JSON document")
+    examination.add_argument("--color", choices=("auto", "always", "never"), default="auto")
+    examination.set_defaults(work=doctor)
 
     letters = commands.add_parser(
         "dead-letters",
@@ -86,7 +99,56 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     args = build_parser().parse_args(argv)
+    args.exported = dict(os.environ)  # of the shell: settings of .env come into the environment next
     return command.run(lambda: args.work(args), prog="operate.py", root=ROOT)
+
+
+# --- doctor -----------------------------------------------------------------------------------------
+
+#: The broker as the workers in containers see it where nothing else is set, as in docker-compose.yml.
+WORKER_BROKER_URL = "amqp://guest:guest@host.docker.internal:5672//"
+
+
+def doctor(args: argparse.Namespace) -> int:
+    from harness.render.doctor import examined_document, examined_text, summary
+
+    console, terminal = outputs(args)
+    begun = time.monotonic()
+    examined = examine(args.exported)
+    took_s = time.monotonic() - begun
+    if args.json:
+        console.write(examined_document(examined, took_s))
+    else:
+        console.write(examined_text(examined, terminal.style))
+        console.note(summary(examined, took_s))
+    return ExitCode.CHECK_FAILED if any(one.failed for one in examined) else ExitCode.OK
+
+
+def examine(exported: Mapping[str, str]) -> list[Examined]:
+    """Return what all checks found; settings that cannot be used are one that failed, and leave nothing to examine."""
+    from harness import broker
+    from harness.config import load_config
+    from harness.doctor.examine import Deployment, examine
+    from harness.finding import Examined, complaint, failed
+    from worker.topology import all_queues
+
+    try:
+        app = load_app()
+        config = load_config(ROOT / "test-config.yml", os.environ)
+    except (ConfigError, UsageError) as exc:
+        return [Examined(subject="configuration", findings=(failed("files", complaint(exc), exc.fix),))]
+    if broker.is_embedded(app):
+        raise UsageError("there is no deployment to examine in embedded mode", why="its broker is a directory")
+    return examine(
+        Deployment(
+            app=app,
+            declared=all_queues(list(app.amqp.queues.values())),
+            config=config,
+            root=ROOT,
+            exported=exported,
+            worker_url=os.environ.get("WORKER_BROKER_URL") or WORKER_BROKER_URL,
+        )
+    )
 
 
 # --- runs -------------------------------------------------------------------------------------------

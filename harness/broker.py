@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from urllib.parse import urlsplit
@@ -38,7 +40,7 @@ def check_url(url: str) -> None:
     """Refuse what is no broker URL, before anything else looks at it and shows it.
 
     Raises:
-        UsageError: The URL cannot be used. No message shows it: it may hold a password.
+        UsageError: The URL cannot be used, or not with `BROKER_CA`. No message shows it: it may hold a password.
     """
     for one in _ONE_OF_SEVERAL.split(url):
         try:
@@ -54,6 +56,27 @@ def check_url(url: str) -> None:
                 why="it must be amqp://USER:PASSWORD@HOST:PORT/VHOST, with / # ? @ in a password as %2F %23 %3F %40",
                 fix="BROKER_URL=amqp://guest:guest@localhost:5672// python dispatch.py",
             )
+        _check_authorities(parts.scheme)
+
+
+def _check_authorities(scheme: str) -> None:
+    authorities = os.environ.get("BROKER_CA")
+    if not authorities or scheme == "filesystem":
+        return
+    if scheme != "amqps":
+        raise UsageError(
+            "BROKER_CA is set, and the connection would not be encrypted",
+            why=f"BROKER_URL begins with {scheme}://",
+            fix="BROKER_URL=amqps://USER:PASSWORD@HOST:5671/VHOST, or BROKER_CA= for a connection without TLS",
+        )
+    try:
+        ssl.create_default_context(cafile=authorities)
+    except OSError as exc:  # ssl.SSLError is one
+        raise UsageError(
+            f"BROKER_CA: {authorities}: no certificates can be read there",
+            why=exc.strerror or str(exc),
+            fix="name a PEM file with the certificate of the authority that signed the broker's",
+        ) from exc
 
 
 def is_embedded(app: Celery) -> bool:
@@ -69,22 +92,35 @@ def connect(app: Celery, **client_properties: str) -> Iterator[Connection]:
         client_properties: What the broker shows of it, such as its `connection_name`.
 
     Raises:
-        UnavailableError: Nothing answers, or the broker refuses the credentials or the virtual host.
+        UnavailableError: Nothing answers, or the broker refuses the credentials, the virtual host or, for want of
+            memory or disk, every message.
     """
+    blocked: list[str] = []  # not empty: the broker takes no message of this connection
+    # `broadcast` would put its question on a second connection, of the app's pool (kombu.pidbox.Mailbox)
+    app.control.mailbox._producer_pool = None
     connection = app.connection_for_write(
         connect_timeout=CONNECT_TIMEOUT_S,
         transport_options={
             "read_timeout": SILENCE_S,
             "write_timeout": SILENCE_S,
+            # a broker whose memory or disk alarm is on confirms no question, and py-amqp would wait for it without end
+            "confirm_publish": False,
             "client_properties": client_properties,
         },
     )
     try:
         with said_plainly(app):
             dial(connection)
+        connection.connection.on_blocked = blocked.append
         yield connection
-    except BaseException:
+    except BaseException as exc:
         connection.collect()  # without goodbye: what went wrong may be that nobody answers
+        if blocked and isinstance(exc, (UnavailableError, OSError)):
+            raise UnavailableError(
+                f"the broker at {public_url(app.conf.broker_url)} takes no messages",
+                why="its memory or disk alarm is on, and it blocks who publishes",
+                fix="free memory or disk there; rabbitmqctl status shows its alarms and limits",
+            ) from exc
         raise
     else:
         with contextlib.suppress(AMQPError, OSError):
@@ -136,22 +172,39 @@ def _refusal(app: Celery, exc: Exception) -> UnavailableError:
             f"the broker refused user {user!r} at {where}",
             why=str(exc).splitlines()[0],
             fix=f"rabbitmqctl set_permissions -p {vhost} {user} '.*' '.*' '.*'",
+            see="not-permitted",
         )
     if isinstance(exc, AccessRefused):
         return UnavailableError(
             f"the broker refused user {url.username or 'guest'!r} at {where}",
             why="wrong user or password, or `guest` from another host: RabbitMQ lets it in from loopback only",
             fix=f"{ways_on}",
+            see="user-refused",
         )
     if isinstance(exc, NotAllowed):
         return UnavailableError(
             f"the broker has no virtual host {vhost!r} for user {url.username or 'guest'!r} at {where}",
             why=str(exc).splitlines()[0],
             fix=f"rabbitmqctl add_vhost {vhost}; or {ways_on}",
+            see="no-virtual-host",
+        )
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return UnavailableError(
+            f"the broker at {where} could not prove that it is the one",
+            why=exc.verify_message,
+            fix="BROKER_CA=FILE, the authority that signed its certificate; BROKER_TLS_NAME=NAME, the name in it",
+            see="tls",
+        )
+    if isinstance(exc, ssl.SSLError):
+        return UnavailableError(
+            f"the broker at {where} does not answer with TLS",
+            why=str(exc),
+            fix="the port of its TLS listener (5671 by default), or amqp:// for a connection without TLS",
+            see="tls",
         )
     if not isinstance(exc, OSError):
         return UnavailableError(
             f"the broker at {where} cannot be used", why=f"{type(exc).__name__}: {exc}", fix=ways_on
         )
     reason = str(exc) or type(exc).__name__
-    return UnavailableError(f"no broker answers at {where}", why=reason, fix=ways_on)
+    return UnavailableError(f"no broker answers at {where}", why=reason, fix=ways_on, see="no-broker")

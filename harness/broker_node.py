@@ -136,7 +136,7 @@ class BrokerNode:
         The run's own are among them, and in the number also one that ended a moment ago. Clients make new ones by
         themselves, so there is nothing to undo.
         """
-        said = _rabbitmqctl(
+        said = rabbitmqctl(
             "close_all_connections", "--vhost", self.vhost, "--per-connection-delay", "0", "fault injection"
         )
         closed = re.search(r"Closed (\d+) connections", said)
@@ -156,11 +156,11 @@ class BrokerNode:
                 why="a run that was killed may have left it so",
                 fix="rabbitmqctl set_vm_memory_high_watermark 0.4",
             )
-        _rabbitmqctl("set_vm_memory_high_watermark", "0")
+        rabbitmqctl("set_vm_memory_high_watermark", "0")
 
     def clear_memory_alarm(self) -> None:
         """Set the broker's memory limit to what it was."""
-        _rabbitmqctl("set_vm_memory_high_watermark", *self._watermark)
+        rabbitmqctl("set_vm_memory_high_watermark", *self._watermark)
 
     def _accepts(self) -> bool:
         try:
@@ -193,10 +193,10 @@ def _refuse_another_host(node: str) -> None:
 
 
 def _ask(*arguments: str) -> Any:
-    return json.loads(_rabbitmqctl("--formatter", "json", *arguments))
+    return json.loads(rabbitmqctl("--formatter", "json", *arguments))
 
 
-def _rabbitmqctl(*arguments: str) -> str:
+def rabbitmqctl(*arguments: str) -> str:
     """Return what rabbitmqctl says. sudo drops the variable, so the node is named."""
     node = os.environ.get("RABBITMQ_NODENAME")
     return administer(["rabbitmqctl", "--silent", *(["--node", node] if node else []), *arguments])

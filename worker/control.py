@@ -1,8 +1,9 @@
-"""Remote commands beyond Celery's own: lose the broker connection, and say how often that happened."""
+"""Remote commands beyond Celery's own: lose the broker connection, say how often that happened, and tell the time."""
 
 from __future__ import annotations
 
 import socket
+import time
 from typing import Any
 
 from celery.worker.control import control_command, inspect_command
@@ -22,6 +23,12 @@ def drop_connection(state: Any, **_: Any) -> dict[str, int]:
 def connections_made(state: Any, **_: Any) -> dict[str, int]:
     """Say how often this node has made its broker connection since it started."""
     return _made(state)
+
+
+@inspect_command()
+def wall_clock(state: Any, **_: Any) -> dict[str, float]:
+    """Tell the time by this node's clock, in seconds since the epoch."""
+    return {"time": time.time()}
 
 
 def _made(state: Any) -> dict[str, int]:

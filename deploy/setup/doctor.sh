@@ -1,4 +1,5 @@
 # One line a check: what holds, what does not, and the command that mends it. Sourced by setup.sh.
+# Here is what must be judged before there is Python, and what setup.sh made itself; operate.py judges the rest.
 # shellcheck shell=bash
 
 doctor_failed=no
@@ -12,24 +13,68 @@ bad() { # bad WHAT-AND-WHY MEND
 
 doctor() {
   ignore_exported_urls
-  check_packages
-  check_docker
-  check_broker
   check_settings
-  check_host_user
-  check_container_user
-  check_containers
-  check_answers
+  if deploy/setup/venv.sh --check requirements.txt; then
+    check_users
+    check_container_user
+    .venv/bin/python operate.py doctor || doctor_failed=yes
+  else
+    bad "packages: .venv does not hold those of requirements.txt, so most cannot be judged" "make install"
+    check_docker
+    check_broker
+  fi
   [[ $doctor_failed == no ]] || exit 1
 }
 
-check_packages() {
-  if deploy/setup/venv.sh --check requirements.txt; then
-    good "packages: those of requirements.txt are in .venv"
+check_settings() {
+  if [[ ! -f .env ]]; then
+    bad "settings of setup.sh: there is no .env" "./setup.sh"
+  elif [[ -z $(setting BROKER_URL) || -z $(setting WORKER_BROKER_URL) ]]; then
+    bad "settings of setup.sh: .env lacks BROKER_URL or WORKER_BROKER_URL" "./setup.sh"
+  elif [[ $(mode_of .env) != 600 ]]; then
+    warn "settings of setup.sh: others may read the passwords in .env (mode $(mode_of .env))" "chmod 600 .env"
   else
-    bad "packages: .venv does not hold those of requirements.txt" "make install"
+    good "settings of setup.sh: .env has both broker URLs, mode 600"
   fi
 }
+
+check_users() {
+  local role
+  if [[ -n $broker ]] || ! broker_answers; then return; fi # not ours; said by operate.py
+  if ! has rabbitmqctl || ! rabbitmq ctl list_vhosts >/dev/null 2>&1; then
+    warn "users of setup.sh: not known: $(id -un) may not ask RabbitMQ for them" "sudo ./setup.sh doctor"
+    return
+  fi
+  for role in $ROLES; do check_user "$role"; done
+}
+
+check_user() {
+  local user=$USER_PREFIX-$1
+  if ! user_exists "$user"; then
+    bad "user: $user does not exist" "./setup.sh"
+  elif ! password_works "$1"; then
+    bad "user: $user has another password than .env says" "./setup.sh"
+  elif ! permissions_are_set "$1"; then
+    bad "user: $user has other permissions on $VHOST than setup.sh gives" "./setup.sh"
+  else
+    good "user: $user has its password, and its permissions on $VHOST"
+  fi
+}
+
+images_are_built() { docker_answers && find_compose && docker image inspect "$(compose config --images | sed -n 1p)" >/dev/null 2>&1; }
+
+check_container_user() {
+  local reason
+  if [[ -z $(setting WORKER_BROKER_URL) ]] || ! images_are_built; then
+    bad "broker, from a container: not tried, the image or WORKER_BROKER_URL is missing" "./setup.sh"
+  elif reason=$(probe_from_container); then
+    good "broker, from a container: WORKER_BROKER_URL works"
+  else
+    bad "broker, from a container: $(explain "$reason")" "./setup.sh"
+  fi
+}
+
+# --- where there is no Python to judge it ---
 
 check_docker() {
   if ! has docker; then
@@ -51,101 +96,9 @@ check_docker() {
 }
 
 check_broker() {
-  if ! broker_answers; then
-    bad "RabbitMQ: nothing listens on port 5672" "$(start_rabbitmq_command)"
-    return
-  fi
-  good "RabbitMQ: port 5672 answers"
-  if ! has rabbitmqctl || ! rabbitmq ctl list_vhosts >/dev/null 2>&1; then
-    warn "virtual host and users: $(id -un) may not ask RabbitMQ for them" "sudo ./setup.sh doctor"
-    return
-  fi
-  if vhost_exists "$VHOST"; then
-    good "virtual host: $VHOST exists"
+  if broker_answers; then
+    good "broker: port 5672 answers"
   else
-    bad "virtual host: $VHOST does not exist" "./setup.sh"
+    bad "broker: nothing listens on port 5672" "$(start_rabbitmq_command)"
   fi
-  check_user dispatcher
-  check_user worker
-}
-
-check_user() {
-  local user=$USER_PREFIX-$1
-  if ! user_exists "$user"; then
-    bad "user: $user does not exist" "./setup.sh"
-  elif ! password_works "$1"; then
-    bad "user: $user has another password than .env says" "./setup.sh"
-  elif ! deploy/setup/venv.sh --check requirements.txt; then
-    warn "user: the permissions of $user cannot be judged without the packages" "make install"
-  elif ! permissions_are_set "$1"; then
-    bad "user: $user has other permissions on $VHOST than it needs" "./setup.sh"
-  else
-    good "user: $user has its password, and its permissions on $VHOST"
-  fi
-}
-
-check_settings() {
-  if [[ ! -f .env ]]; then
-    bad "settings: there is no .env" "./setup.sh"
-  elif [[ -z $(setting BROKER_URL) || -z $(setting WORKER_BROKER_URL) ]]; then
-    bad "settings: .env lacks BROKER_URL or WORKER_BROKER_URL" "./setup.sh"
-  elif [[ $(mode_of .env) != 600 ]]; then
-    warn "settings: others may read the passwords in .env (mode $(mode_of .env))" "chmod 600 .env"
-  else
-    good "settings: .env has both broker URLs, mode 600"
-  fi
-}
-
-check_host_user() {
-  local reason
-  if [[ ! -x .venv/bin/python || -z $(setting BROKER_URL) ]]; then
-    bad "broker, from the host: not tried, packages or BROKER_URL are missing" "./setup.sh"
-  elif reason=$(probe_from_host); then
-    good "broker, from the host: BROKER_URL works"
-  else
-    bad "broker, from the host: $(explain "$reason")" "./setup.sh"
-  fi
-}
-
-images_are_built() { docker_answers && find_compose && docker image inspect "$(compose config --images | sed -n 1p)" >/dev/null 2>&1; }
-
-check_container_user() {
-  local reason
-  if [[ -z $(setting WORKER_BROKER_URL) ]] || ! images_are_built; then
-    bad "broker, from a container: not tried, the image or WORKER_BROKER_URL is missing" "./setup.sh"
-  elif reason=$(probe_from_container); then
-    good "broker, from a container: WORKER_BROKER_URL works"
-  else
-    bad "broker, from a container: $(explain "$reason")" "./setup.sh"
-  fi
-}
-
-check_containers() {
-  local service states
-  if ! docker_answers || ! find_compose; then return; fi # said above
-  for service in $(services); do
-    states=$(compose ps --all --format '{{.State}} {{.Health}}' "$service" | sort | uniq -c | awk '{ $1 = $1 } 1' | paste -s -d , -)
-    case $states in
-      '') bad "container of $service: there is none" "./setup.sh start" ;;
-      *exited* | *restarting* | *dead* | *paused* | *created*) bad "container of $service: $states" "./setup.sh start; docker compose logs $service" ;;
-      *unhealthy*) bad "container of $service: $states, it does not consume" "docker compose logs $service" ;;
-      *) good "container of $service: $states" ;;
-    esac
-  done
-}
-
-check_answers() {
-  local nodes service
-  if ! find_compose || [[ ! -x .venv/bin/celery ]] || ! broker_answers || ! probe_from_host >/dev/null; then
-    bad "workers: not asked, see above" "./setup.sh"
-    return
-  fi
-  nodes=$(answering_nodes) || true
-  for service in $(services); do
-    if grep -q "^$service@" <<<"$nodes"; then
-      good "worker $service: $(grep "^$service@" <<<"$nodes" | paste -s -d ' ' -) answers through the broker"
-    else
-      bad "worker $service: no node answers through the broker" "./setup.sh start; docker compose logs $service"
-    fi
-  done
 }

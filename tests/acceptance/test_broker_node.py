@@ -14,6 +14,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import amqp
 import pytest
@@ -26,6 +27,7 @@ from tests.acceptance.proxy import Proxy
 from tests.acceptance.rabbit import closed_port
 from tests.conftest import ROOT, eventually, load_app
 from tests.own_broker import OwnBroker, own_broker
+from worker.topology import declare
 
 #: Time in which a healthy broker would have answered, in seconds.
 SILENCE_S = 1.0
@@ -205,6 +207,23 @@ def test_a_memory_alarm_blocks_publishing_until_it_is_cleared(
     assert client.hears(lambda: client.said == ["blocked", "unblocked"])
     assert client.hears(lambda: client.confirmed)
     assert memory_limit(broker) == before
+
+
+def test_who_asks_for_the_nodes_meanwhile_is_answered(broker: OwnBroker, node: BrokerNode, user: Any) -> None:
+    """The question is a message, and not taken either: it must not be waited for."""
+    url = broker.make_vhost("alarmed")
+    app = load_app(url)
+    with app.connection_for_write() as connection, connection.channel() as channel:
+        declare(channel, list(app.amqp.queues.values()))
+        channel.basic_consume("queue_a")  # somebody to be asked for
+        node.raise_memory_alarm()
+        asked = user("scale.py", "status", BROKER_URL=url, timeout_s=30)
+    assert asked.returncode == ExitCode.UNAVAILABLE
+    assert asked.stderr == (
+        f"error: the broker at {url.replace(':guest@', '@')} takes no messages\n"
+        "  why: its memory or disk alarm is on, and it blocks who publishes\n"
+        "  try: free memory or disk there; rabbitmqctl status shows its alarms and limits\n"
+    )
 
 
 @pytest.mark.parametrize("limit", ["{absolute, 100000000000}", "0.123"])
