@@ -1,4 +1,5 @@
-# The worker's image: a virtual environment, celery_app.py and worker/, run by a user without rights.
+# The worker's image (target `worker`): a virtual environment, celery_app.py and worker/, run by a user without rights.
+# The last stage adds Flower (target `monitoring`); it comes after the worker's, for a build of a target makes all before it.
 ARG BASE_IMAGE=python:3.13-slim
 
 FROM ${BASE_IMAGE} AS build
@@ -12,8 +13,10 @@ COPY worker/ worker/
 # hash-based: valid whatever the files' times become on their way through the layers
 RUN /venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /app
 
-FROM ${BASE_IMAGE}
-RUN useradd --system --uid 10001 --no-create-home --home-dir /app --shell /usr/sbin/nologin worker
+FROM ${BASE_IMAGE} AS worker
+# no program that would run as another user than the one who starts it
+RUN useradd --system --uid 10001 --no-create-home --home-dir /app --shell /usr/sbin/nologin worker \
+ && find / -xdev -type f -perm /6000 -exec chmod a-s {} +
 COPY --from=build /venv /venv
 COPY --from=build /app /app
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1
@@ -24,3 +27,13 @@ RUN python -c "import celery_app, celery.bin.worker, celery.apps.worker, celery.
 ENV PYTHONDONTWRITEBYTECODE=1
 USER 10001
 CMD ["celery", "-A", "celery_app", "worker"]
+
+FROM worker AS monitoring
+USER 0
+COPY deploy/monitoring/requirements.txt .
+RUN python -m ensurepip >/dev/null \
+ && python -m pip install --no-cache-dir --disable-pip-version-check --requirement requirements.txt \
+ && python -m pip uninstall --quiet --yes pip
+COPY deploy/monitoring/flowerconfig.py .
+USER 10001
+CMD ["celery", "-A", "celery_app", "flower"]

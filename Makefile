@@ -61,9 +61,13 @@ logs: ## Show the workers' last log lines
 monitor: ## Follow the workers' logs
 	$(COMPOSE) logs --follow --tail 10 $(ARGS)
 
+.PHONY: monitoring
+monitoring: ## Have the workers send events, and show them in Flower on http://localhost:5555 (make up ends the events)
+	WORKER_EVENTS=1 $(COMPOSE) --profile monitoring up --detach --build --wait
+
 .PHONY: down
-down: ## Stop and remove the workers' containers; each finishes its task
-	$(COMPOSE) down
+down: ## Stop and remove the containers; each worker finishes its task
+	$(COMPOSE) --profile monitoring down
 
 .PHONY: test
 test: ## Run every test that this machine can run (ARGS=tests/unit for a part)

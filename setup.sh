@@ -16,7 +16,13 @@ remove_packages=no
 # tells TODO, and `do_STEP` does that.
 FOUND=
 TODO=
-readonly STEPS="python rabbitmq docker compose venv vhost users env image containers"
+steps() {
+  if [[ -n $broker ]]; then
+    printf 'python docker compose venv elsewhere image containers\n'
+  else
+    printf 'python rabbitmq docker compose venv vhost users env image containers\n'
+  fi
+}
 
 say() { printf '==> %s\n' "$*"; }
 
@@ -67,6 +73,7 @@ recorded_names() { # recorded_names KIND: what was made of this kind, one a line
 source deploy/setup/machine.sh
 source deploy/setup/settings.sh
 source deploy/setup/broker.sh
+source deploy/setup/elsewhere.sh
 source deploy/setup/containers.sh
 source deploy/setup/doctor.sh
 source deploy/setup/removal.sh
@@ -83,7 +90,7 @@ do_venv() { deploy/setup/venv.sh requirements.txt; }
 make_plan() {
   local step
   todo=
-  for step in $STEPS; do
+  for step in $(steps); do
     if "found_$step"; then
       printf '  [ok]   %s\n' "$FOUND"
     else
@@ -97,6 +104,7 @@ install() {
   local todo step management=no
   need_an_answer install
   ignore_exported_urls
+  check_broker_option
   say "looking at this machine: $(describe_machine)"
   make_plan
   if [[ $dry_run == yes ]]; then
@@ -107,7 +115,7 @@ install() {
     say "everything is in place: nothing to change"
   else
     ask "Do what is marked [todo]?" || fail 130 "nothing was changed" "the answer was no" "./setup.sh"
-    if [[ $yes == no ]] && ! management_enabled; then
+    if [[ $yes == no && -z $broker ]] && ! management_enabled; then
       if ask "Also serve RabbitMQ's management page, on this machine only (http://localhost:15672)?"; then
         management=yes
       fi
@@ -122,7 +130,7 @@ install() {
 }
 
 start() {
-  found_rabbitmq || do_rabbitmq
+  if [[ -z $broker ]]; then found_rabbitmq || do_rabbitmq; fi
   found_docker || do_docker
   need_compose
   compose unpause >/dev/null 2>&1 || true # a paused container cannot be started
@@ -133,7 +141,7 @@ start() {
 stop() {
   need_compose
   say "stopping the workers; each finishes the task it runs"
-  quietly "docker compose stop" compose stop
+  quietly "docker compose stop" compose --profile monitoring stop
   say "stopped. RabbitMQ and Docker were left running"
 }
 
@@ -151,7 +159,7 @@ run_main_job() {
 
 usage() {
   cat <<'USAGE'
-Usage: ./setup.sh [COMMAND] [--yes] [--dry-run]
+Usage: ./setup.sh [COMMAND] [--yes] [--dry-run] [--broker URL [--broker-ca FILE]]
 
   install     set everything up, start the workers, run the main job (the default)
   doctor      check each part; say the cause and the command that mends it
@@ -165,12 +173,20 @@ Usage: ./setup.sh [COMMAND] [--yes] [--dry-run]
 
   --yes       answer every question with yes, except the one about the management page
   --dry-run   show what install, clean or uninstall would do; change nothing
+  --broker    with install, a URL: use this RabbitMQ, amqps://USER@HOST:5671/VHOST (or amqp://), instead of one on
+              this machine; no user and no virtual host is made on it. Its password is asked for, or BROKER_PASSWORD
+  --broker-ca  with --broker, a file (PEM): the authority that signed its certificate, where the system does not trust it
   --packages  with uninstall: also remove the system packages that install installed
 
 Environment: SETUP_VHOST and SETUP_USER_PREFIX (both distributed-test), COMPOSE_PROJECT_NAME.
 Exit codes: 0 done, 1 a check did not hold, 2 bad usage, 69 something did not answer, 130 not confirmed;
 install and dispatch end with the code of dispatch.py.
 USAGE
+}
+
+take_broker() { # take_broker OPTION VALUE
+  case ${2:-} in '' | -*) fail 2 "$1 needs a value" "none follows it" "./setup.sh --help" ;; esac
+  if [[ $1 == --broker ]]; then broker=$2; else authorities=$2; fi
 }
 
 main() {
@@ -181,6 +197,7 @@ main() {
       --yes | -y) yes=yes ;;
       --dry-run) dry_run=yes ;;
       --packages) remove_packages=yes ;;
+      --broker | --broker-ca) take_broker "$@" && shift ;;
       -*) fail 2 "unknown option $1" "setup.sh has no such option" "./setup.sh --help" ;;
       *) command=$1 && shift && break ;;
     esac
@@ -195,6 +212,7 @@ main() {
           --yes | -y) yes=yes ;;
           --dry-run) dry_run=yes ;;
           --packages) remove_packages=yes ;;
+          --broker | --broker-ca) take_broker "$@" && shift ;;
           --help | -h) usage && return ;;
           *) fail 2 "unknown argument $1" "$command takes --yes and --dry-run" "./setup.sh --help" ;;
         esac

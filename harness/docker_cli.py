@@ -63,6 +63,7 @@ class DockerCli:
                 f"{words} failed",
                 why=refusal(done.stderr),
                 fix="docker compose ps --all, or ./setup.sh doctor",
+                see="docker-refuses" if "permission denied" in done.stderr else "",
             )
         return done.stdout
 

@@ -42,15 +42,17 @@ class HarnessError(Exception):
         what: What happened, one line.
         why: The cause, one line; empty where it is not known.
         fix: What to do about it, with a command that can be pasted.
+        see: Where docs/troubleshooting.md tells more of it: an anchor there; empty where nothing more is to be told.
     """
 
     exit_code: ClassVar[ExitCode] = ExitCode.INTERNAL
 
-    def __init__(self, what: str, *, why: str = "", fix: str = "") -> None:
+    def __init__(self, what: str, *, why: str = "", fix: str = "", see: str = "") -> None:
         super().__init__(what)
         self.what = what
         self.why = why
         self.fix = fix
+        self.see = see
 
     def __str__(self) -> str:
         lines = [self.what]

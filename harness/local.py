@@ -203,6 +203,8 @@ class LocalFleet:
         url = through(self._broker_url, relay) if relay else self._broker_url
         # what a killed worker's pool leaves in the temporary directory goes with the logs
         env = {**os.environ, "BROKER_URL": url, "TMPDIR": str(self._logs)}
+        if relay:  # with TLS, the certificate is still the broker's
+            env["BROKER_TLS_NAME"] = os.environ.get("BROKER_TLS_NAME") or relay.host
         python = [sys.executable, "-m"]
         return ProcessGroup([*python, *command], cwd=self._directory, env=env, log=self._log(worker))
 

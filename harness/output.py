@@ -21,6 +21,8 @@ __all__ = ["ColorChoice", "Console", "ProgressLine", "ResultsFile", "Terminal", 
 REDRAW_S = 0.1
 #: Seconds between two progress lines where each one stays, as in a CI log.
 PIPE_INTERVAL_S = 5.0
+#: The page of symptoms, which errors point to.
+TROUBLESHOOTING = "docs/troubleshooting.md"
 #: Characters of a file that are held while it is shown.
 _CHUNK = 65_536
 
@@ -150,9 +152,10 @@ class _Sink:
 
 
 def print_error(error: HarnessError, stream: TextIO | None = None) -> None:
-    """Print an error's three lines to stderr."""
+    """Print an error's three lines to stderr; where there is more to read of it, as a shell's comment on the last."""
     lines = "\n".join(visible(line, 1000) for line in str(error).splitlines())
-    _Sink(sys.stderr if stream is None else stream).write(f"error: {lines}\n")
+    more = f"  # {TROUBLESHOOTING}#{error.see}" if error.see else ""
+    _Sink(sys.stderr if stream is None else stream).write(f"error: {lines}{more}\n")
 
 
 def configure_logging(level: str = "WARNING", stream: TextIO | None = None) -> None:

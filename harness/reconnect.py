@@ -35,6 +35,7 @@ def reconnect(app: Celery, nodes: Collection[Node], within_s: float) -> list[str
                 f"{', '.join(silent)} did not drop its connection",
                 why="the worker does not know the command drop_connection, or does not answer",
                 fix="docker compose up -d --build, so that the workers have worker/control.py",
+                see="old-image",
             )
         while True:
             after = _ask(app, connection, "connections_made", names, limit=len(names))

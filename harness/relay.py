@@ -23,6 +23,7 @@ class Relay:
     """
 
     def __init__(self, host: str, port: int) -> None:
+        self.host = host
         self._target = (host, port)
         self._open = Event()
         self._open.set()
@@ -121,8 +122,7 @@ def address(url: str) -> tuple[str, int]:
 def through(url: str, relay: Relay) -> str:
     """Return a broker URL that reaches the same virtual host by way of `relay`.
 
-    Also with `amqps`: TLS passes through unread, and py-amqp compares the certificate's name only where the
-    app's TLS settings give it a `server_hostname`.
+    Also with `amqps`: TLS passes through unread, and the app's TLS settings name the broker of the certificate.
     """
     parts = urlsplit(url)
     user, at, _ = parts.netloc.rpartition("@")

@@ -122,6 +122,7 @@ def _missing(
         f"no worker consumes {queues}; nothing was published",
         why="; ".join(reasons),
         fix="docker compose up -d, or --local to start workers here, or --wait-workers 60s",
+        see="no-worker",
     )
 
 
@@ -141,6 +142,7 @@ def _refuse_other_arguments(app: Celery, connection: Connection, queue: str) -> 
             f"queue {queue} exists with other arguments than celery_app.py declares, so no worker can consume it",
             why=str(exc).splitlines()[0],
             fix="a virtual host of its own avoids it: ./setup.sh, or BROKER_URL=amqp://.../OTHER_VHOST",
+            see="other-arguments",
         ) from exc
     except AccessRefused:
         return  # not ours to declare: the passive look was all we may do

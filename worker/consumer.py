@@ -17,19 +17,37 @@ from worker.logs import about
 
 logger = logging.getLogger(__name__)
 
+#: How long the broker may take to accept an event, in seconds.
+EVENT_TIMEOUT_S = 5.0
+
 
 class TrustedConsumer(Consumer):
-    """Celery's consumer, with three of its answers changed.
+    """Celery's consumer, with three of its answers changed, and its events bounded.
 
     Celery 5.7 acknowledges a body that it cannot decode, so the message is gone (`Consumer.on_decode_error`);
     a body such as `[1]` or a message without an `id` raises out of its event loop, which ends the worker,
     and then its replacement (`Request.__init__`); and it runs a task from whichever queue it came. Here all
     of these are rejected without requeueing: the broker moves them to the queue's dead letters.
+
+    Events are sent where `worker_send_task_events` or `-E` asks for them. A node that sends any sends heartbeats too,
+    whatever its command line says: who listens takes one without them for a node that is gone.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, *args: Any, worker_options: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        options = dict(worker_options or {})
+        if kwargs.get("task_events"):
+            options["without_heartbeat"] = False
+        super().__init__(*args, worker_options=options, **kwargs)
         self._guard = Guard(self.app)
+
+    def connection_for_write(self, url: str | None = None, heartbeat: float | None = None) -> Any:
+        """Return the connection that events are sent on, which is all that Celery 5.7 uses this for.
+
+        Not confirmed, and bounded in time: the event loop must not wait for what perhaps nobody reads.
+        """
+        options = {"confirm_publish": False, "write_timeout": EVENT_TIMEOUT_S}
+        made = self.app.connection_for_write(url=url, heartbeat=heartbeat, transport_options=options)
+        return self.ensure_connected(made)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         self._reject(message, "undecodable message", exc)

@@ -1,4 +1,8 @@
-"""JSON logs: one object a line on stderr, with the ids that tie a line to a task and a run."""
+"""JSON logs: one object a line on stderr, with the ids that tie a line to a task and a run.
+
+Where OpenTelemetry's semantic conventions (messaging, error, service) have a name for what a short one says, the
+line has both: whoever collects logs of many systems searches for the one, whoever reads these for the other.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,14 @@ from celery.signals import celeryd_init, setup_logging
 from worker.evidence import CONSUMED_QUEUE, evidence
 
 _about: ContextVar[dict[str, Any]] = ContextVar("about")
+
+#: Short name -> OpenTelemetry's. `task` and `attempt` have none.
+CONVENTIONAL = {
+    "task_id": "messaging.message.id",
+    "queue": "messaging.destination.name",
+    "node": "service.instance.id",
+    "run_id": "messaging.message.conversation_id",
+}
 
 
 @contextmanager
@@ -42,7 +54,7 @@ def about(said: Mapping[str, Any], node: str) -> Iterator[None]:
 
 
 class TaskFields(logging.Filter):
-    """Adds task_id, task, queue, node, attempt and run_id to what is logged of a task."""
+    """Adds task_id, task, queue, node, attempt and run_id to what is logged of a task, error.type to an exception."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         task = get_current_task()
@@ -58,11 +70,20 @@ class TaskFields(logging.Filter):
             }
         else:
             fields = _about.get({})
+        said = record.__dict__
+        said.pop("data", None)  # repeats the message, with the task's arguments
         for name, value in fields.items():
-            if value is not None and not hasattr(record, name):
-                setattr(record, name, value)
-        record.__dict__.pop("data", None)  # repeats the message, with the task's arguments
+            if value is not None:
+                said.setdefault(name, value)
+        said.update({name: said[short] for short, name in CONVENTIONAL.items() if short in said})
+        if record.exc_info and record.exc_info[0]:
+            said["error.type"] = _full_name(record.exc_info[0])
         return True
+
+
+def _full_name(error: type[BaseException]) -> str:
+    """Return the name as the conventions want it: with its module, unless that is Python itself."""
+    return error.__qualname__ if error.__module__ == "builtins" else f"{error.__module__}.{error.__qualname__}"
 
 
 def configure_logging(level: int | str = "INFO") -> None:

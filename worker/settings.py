@@ -13,6 +13,7 @@ from worker.health import HealthFile
 from worker.pool import TaskPool
 from worker.results import ConfirmedRPC
 from worker.task import AccountedTask
+from worker.tls import tls
 from worker.topology import Topology
 
 
@@ -67,10 +68,12 @@ def apply(app: Celery, broker_url: str) -> None:
     """Configure `app` so that every task id it is given can be accounted for.
 
     Args:
-        broker_url: `amqp://...` for RabbitMQ, or `filesystem:///DIRECTORY` for a demonstration without
+        broker_url: `amqp://...` or `amqps://...` for RabbitMQ, or `filesystem:///DIRECTORY` for a demonstration without
             a broker, in which there are no confirms, no redelivery and no dead letters.
     """
-    app.conf.update(DURABLE, broker_url=broker_url)
+    app.conf.update(DURABLE, broker_url=broker_url, broker_use_ssl=tls(broker_url))
+    # events cost a message for each state of each task, so they are sent only where somebody wants to see them
+    app.conf.worker_send_task_events = os.environ.get("WORKER_EVENTS", "") not in ("", "0")
     if broker_url.startswith("filesystem://"):
         embedded.install()
         app.conf.update(broker_url="filesystem://localhost//", broker_transport_options=_filesystem(broker_url))

@@ -1,7 +1,9 @@
 # RabbitMQ: the virtual host, the users, the least permissions that Celery needs. Sourced by setup.sh.
 # shellcheck shell=bash
 
-# What a worker and a dispatcher may configure, write and read; the app is asked for its queues.
+readonly ROLES="dispatcher worker monitor" # each has a user of its own
+
+# What a role's user may configure, write and read; the app is asked for its queues.
 permissions_of() { # permissions_of ROLE: three lines
   local queues dead topology control='(.*\.)?celery\.pidbox' replies='dispatch\..*|[0-9a-f-]{36}'
   queues=$(.venv/bin/python -c 'from celery_app import app; print("|".join(q.name for q in app.conf.task_queues))')
@@ -9,9 +11,15 @@ permissions_of() { # permissions_of ROLE: three lines
   # declared, and bound to each other, by whichever worker starts first
   topology="$queues|$dead|results\.dead|tasks|dead|$control"
   if [[ $1 == worker ]]; then
-    printf '^(%s)$\n' "$topology|celery_delayed_.*"
-    printf '^(%s)$\n' "amq\.default|$topology|celery_delayed_.*" # amq.default: results, to the caller's reply queue
+    printf '^(%s)$\n' "$topology|celery_delayed_.*|celeryev"
+    # amq.default: results, to the caller's reply queue; celeryev: events, where they are on
+    printf '^(%s)$\n' "amq\.default|$topology|celery_delayed_.*|celeryev"
     printf '^(%s)$\n' "$queues|tasks|dead|celery_delayed_.*|$control"
+  elif [[ $1 == monitor ]]; then
+    # events, and remote control, without which Flower's receiver of events does not start (celery/events/receiver.py)
+    printf '^(%s)$\n' "celeryev(\..+)?|$control"
+    printf '^(%s)$\n' 'celeryev\..+|celery\.pidbox|.*\.reply\.celery\.pidbox'
+    printf '^(%s)$\n' 'celeryev(\..+)?|(.*\.)?reply\.celery\.pidbox'
   else
     printf '^(%s)$\n' "$topology|$replies"
     printf '^(%s)$\n' "amq\.default|$topology|celery_delayed_.*|$replies"
@@ -65,12 +73,13 @@ permissions_are_set() { # permissions_are_set ROLE
 user_is_ready() { user_exists "$USER_PREFIX-$1" && password_works "$1" && permissions_are_set "$1"; }
 
 found_users() {
-  FOUND="the users $USER_PREFIX-dispatcher and $USER_PREFIX-worker have their passwords and permissions"
-  TODO="create or mend the users $USER_PREFIX-dispatcher and $USER_PREFIX-worker: passwords generated, permissions on $VHOST alone"
+  local role
+  FOUND="the users $USER_PREFIX-{${ROLES// /,}} have their passwords and permissions"
+  TODO="create or mend the users $USER_PREFIX-{${ROLES// /,}}: passwords generated, permissions on $VHOST alone"
   if ! has rabbitmqctl || ! broker_answers; then return 1; fi
-  refuse_foreign_user dispatcher
-  refuse_foreign_user worker
-  deploy/setup/venv.sh --check requirements.txt && user_is_ready dispatcher && user_is_ready worker
+  for role in $ROLES; do refuse_foreign_user "$role"; done
+  deploy/setup/venv.sh --check requirements.txt || return 1
+  for role in $ROLES; do user_is_ready "$role" || return 1; done
 }
 
 # A user that exists, that we did not make and whose password .env does not hold may serve another copy.
@@ -83,17 +92,11 @@ refuse_foreign_user() {
 }
 
 do_users() {
-  local dispatcher worker
-  refuse_foreign_user dispatcher # the broker may have been down when the plan was made
-  refuse_foreign_user worker
-  dispatcher=$(password_in_env dispatcher)
-  worker=$(password_in_env worker)
-  dispatcher=${dispatcher:-$(new_password)}
-  worker=${worker:-$(new_password)}
+  local role
+  for role in $ROLES; do refuse_foreign_user "$role"; done # the broker may have been down when the plan was made
   record "user-prefix $USER_PREFIX"
-  write_urls "$dispatcher" "$worker" # first: a user whose password is lost is of no use
-  do_user dispatcher "$dispatcher"
-  do_user worker "$worker"
+  write_settings # first: a user whose password is lost is of no use
+  for role in $ROLES; do do_user "$role" "$(password_in_env "$role")"; done
 }
 
 do_user() { # do_user ROLE PASSWORD

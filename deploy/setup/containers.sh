@@ -1,12 +1,12 @@
 # The image, the containers, and whether the workers in them answer. Sourced by setup.sh.
 # shellcheck shell=bash
 
-# Runs with the BROKER_URL of its environment, on the host or in a container.
+# Runs with the broker settings of its environment, on the host or in a container.
 readonly PROBE='
-import os, sys
-from kombu import Connection
+import sys
+from celery_app import app
 try:
-    with Connection(os.environ["BROKER_URL"], connect_timeout=5) as connection:
+    with app.connection_for_write(connect_timeout=5) as connection:
         connection.connect()
 except Exception as exc:
     sys.exit(f"{type(exc).__name__}: {exc}")
@@ -17,7 +17,7 @@ image_sources() { # a checksum of all that the image is made from
     while read -r file; do printf '%s ' "$file" && cksum <"$file"; done | cksum | tr ' ' -
 }
 
-services() { compose config --services | LC_ALL=C sort; }
+services() { COMPOSE_PROFILES='' compose config --services | LC_ALL=C sort; } # the workers
 
 image_of() { compose config --images 2>/dev/null | grep -e "-$1\$"; }
 
@@ -72,7 +72,7 @@ containers_are_current() {
 found_containers() {
   FOUND="a container of each service runs: $(services 2>/dev/null | paste -s -d ' ' -)" || FOUND=
   TODO="start a container of each service: docker compose up --detach"
-  if ! docker_answers || ! find_compose || [[ $(running_services) != "$(services)" ]]; then return 1; fi
+  if ! docker_answers || ! find_compose || [[ -n $(LC_ALL=C comm -23 <(services) <(running_services)) ]]; then return 1; fi
   TODO="start the containers anew: image or settings have changed"
   containers_are_current
 }
@@ -90,14 +90,17 @@ do_containers() {
 
 # --- who answers ---
 
-probe_from_host() { BROKER_URL=$(setting BROKER_URL) .venv/bin/python -c "$PROBE" 2>&1; }
+probe_from_host() { with_broker .venv/bin/python -c "$PROBE" 2>&1; }
 
 # The worker's own URL, from where the worker is. --env with a name alone: a value could be read in `ps`.
 probe_from_container() {
-  local gateway image
+  local gateway image authorities
   gateway=${HOST_GATEWAY:-$(setting HOST_GATEWAY)}
-  image=$(compose config --images | sed -n 1p)
-  BROKER_URL=$(setting WORKER_BROKER_URL) docker run --rm --env BROKER_URL \
+  authorities=$(setting BROKER_CA)
+  image=$(image_of "$(services | sed -n 1p)")
+  BROKER_URL=$(setting WORKER_BROKER_URL) BROKER_CA=${authorities:+/run/broker-ca.pem} BROKER_TLS_NAME=$(setting BROKER_TLS_NAME) \
+    docker run --rm --env BROKER_URL --env BROKER_CA --env BROKER_TLS_NAME \
+    --mount "type=bind,source=${authorities:-/dev/null},target=/run/broker-ca.pem,readonly" \
     --add-host "host.docker.internal:${gateway:-host-gateway}" "$image" python -c "$PROBE" 2>&1
 }
 
@@ -105,7 +108,9 @@ explain() { # explain REASON: what a probe's error means
   local last
   last=$(printf '%s\n' "$1" | tail -n 1)
   case $last in
+    *ACCESS_REFUSED*access\ to*) printf 'the user lacks a permission: %s\n' "$last" ;;
     *403*) printf 'RabbitMQ refuses the user or its password (guest may connect from the host alone): %s\n' "$last" ;;
+    *CERTIFICATE_VERIFY_FAILED*) printf 'its certificate is of an authority that is not trusted, or for another name: %s\n' "$last" ;;
     *530*) printf 'the virtual host is missing, or the user has no permissions on it: %s\n' "$last" ;;
     *refused*) printf 'nothing listens at that address (does RabbitMQ listen on loopback alone?): %s\n' "$last" ;;
     *imed*out*) printf 'no answer; a firewall may be between container and host: %s\n' "$last" ;;
@@ -115,7 +120,7 @@ explain() { # explain REASON: what a probe's error means
 
 # The nodes that answer a ping through the broker, one a line.
 answering_nodes() {
-  BROKER_URL=$(setting BROKER_URL) .venv/bin/celery -A celery_app inspect ping --timeout 1 2>/dev/null |
+  with_broker .venv/bin/celery -A celery_app inspect ping --timeout 1 2>/dev/null |
     sed -n 's/^->  \([^:]*\): OK.*/\1/p'
 }
 

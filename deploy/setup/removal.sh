@@ -49,7 +49,7 @@ remove_containers() {
   refuse_foreign_containers
   say "removing containers, network and images of this project"
   # "local": images without a name of their own, which are those that Compose built here
-  quietly "docker compose down" compose down --rmi local --remove-orphans
+  quietly "docker compose down" compose --profile monitoring down --rmi local --remove-orphans
   for image in $(docker images --quiet --filter dangling=true --filter "label=com.docker.compose.project=$(project)"); do
     quietly "docker image rm" docker image rm "$image" # an older build of ours, which lost its name to a newer one
   done

@@ -1,8 +1,9 @@
-# .env: the two broker URLs, with the passwords that exist nowhere else. Sourced by setup.sh.
+# .env: the broker URLs and Flower's password, which exist nowhere else. Sourced by setup.sh.
 # shellcheck shell=bash
 
 readonly BEGIN='# --- written by setup.sh, removed by its uninstall: begin ---'
 readonly END='# --- written by setup.sh: end ---'
+readonly OURS="BROKER_URL WORKER_BROKER_URL MONITOR_BROKER_URL BROKER_CA BROKER_TLS_NAME FLOWER_BASIC_AUTH" # in .env
 readonly SET_ASIDE='#setup.sh# ' # stands before a line of the user's own that ours replaces
 
 # Names that an environment variable gave at install are found again later without it.
@@ -26,19 +27,30 @@ setting() { # setting KEY: its value in .env
   if [[ -f .env ]]; then sed -n "s/^$1=//p" .env | tail -n 1 | sed -e 's/^"\(.*\)"$/\1/' -e "s/^'\(.*\)'\$/\1/"; fi
 }
 
+# with_broker COMMAND...: with the settings of .env, as dispatch.py has them
+with_broker() {
+  BROKER_URL=$(setting BROKER_URL) BROKER_CA=$(setting BROKER_CA) BROKER_TLS_NAME=$(setting BROKER_TLS_NAME) "$@"
+}
+
 # The workers and dispatch.py would take these before .env: what is checked here would not be what runs.
 ignore_exported_urls() {
   local key
-  for key in BROKER_URL WORKER_BROKER_URL; do
+  for key in $OURS; do
     if [[ -n ${!key:-} ]]; then say "note: $key is set in this shell; set-up and doctor use .env instead"; fi
     unset "$key"
   done
 }
 
-url_key() { if [[ $1 == worker ]]; then printf 'WORKER_BROKER_URL\n'; else printf 'BROKER_URL\n'; fi; }
+url_key() { # url_key ROLE
+  case $1 in
+    dispatcher) printf 'BROKER_URL\n' ;;
+    worker) printf 'WORKER_BROKER_URL\n' ;;
+    monitor) printf 'MONITOR_BROKER_URL\n' ;;
+  esac
+}
 
-# The worker is in a container, where the host has another name.
-url_host() { if [[ $1 == worker ]]; then printf 'host.docker.internal\n'; else printf 'localhost\n'; fi; }
+# Workers and Flower are in containers, where the host has another name.
+url_host() { if [[ $1 == dispatcher ]]; then printf 'localhost\n'; else printf 'host.docker.internal\n'; fi; }
 
 password_in_env() { # password_in_env ROLE: empty unless .env names this user, host and virtual host
   setting "$(url_key "$1")" |
@@ -50,12 +62,15 @@ new_password() { od -An -N 24 -tx1 /dev/urandom | tr -d ' \n'; }
 mode_of() { stat -c %a "$1" 2>/dev/null || stat -f %Lp "$1"; } # GNU, BSD
 
 found_env() {
+  local role
   TODO="write .env (mode 600) with the broker's URLs"
   if [[ ! -f .env ]]; then return 1; fi
   TODO="put the broker's URLs into .env (mode 600); your own lines are kept"
-  if [[ -z $(password_in_env dispatcher) || -z $(password_in_env worker) ]]; then return 1; fi
+  for role in $ROLES; do
+    if [[ -z $(password_in_env "$role") ]]; then return 1; fi
+  done
   TODO="set the mode of .env to 600: it holds passwords"
-  FOUND=".env holds both broker URLs, mode 600"
+  FOUND=".env holds the broker URLs, mode 600"
   [[ $(mode_of .env) == 600 ]]
 }
 
@@ -72,24 +87,35 @@ replace_env() { # with standard input; at once, and never readable by others
   mv -f .env.new .env
 }
 
-# write_urls DISPATCHER_PASSWORD WORKER_PASSWORD: replace our lines in .env, keep all others.
-write_urls() {
+# A password that is there stays; one that is not is generated.
+write_settings() {
+  local role password
+  for role in $ROLES; do
+    password=$(password_in_env "$role")
+    printf '%s=amqp://%s:%s@%s:5672/%s\n' "$(url_key "$role")" "$USER_PREFIX-$role" "${password:-$(new_password)}" \
+      "$(url_host "$role")" "$VHOST"
+  done | write_env
+}
+
+# Replace our lines in .env with standard input, keep all others.
+write_env() {
+  local lines page
+  lines=$(cat)
+  page=$(setting FLOWER_BASIC_AUTH)
   if [[ ! -f .env ]]; then record "env file"; else record "env lines"; fi
   {
-    if [[ -f .env ]]; then
-      without_our_lines | sed -e "s/^BROKER_URL=/$SET_ASIDE&/" -e "s/^WORKER_BROKER_URL=/$SET_ASIDE&/"
-    fi
+    if [[ -f .env ]]; then without_our_lines | sed -E "s/^(${OURS// /|})=/$SET_ASIDE&/"; fi
     printf '%s\n' "$BEGIN"
     printf '# More settings, each explained, are in .env.example.\n'
-    printf 'BROKER_URL=amqp://%s-dispatcher:%s@%s:5672/%s\n' "$USER_PREFIX" "$1" "$(url_host dispatcher)" "$VHOST"
-    printf 'WORKER_BROKER_URL=amqp://%s-worker:%s@%s:5672/%s\n' "$USER_PREFIX" "$2" "$(url_host worker)" "$VHOST"
+    printf '%s\n' "$lines"
+    printf 'FLOWER_BASIC_AUTH=%s\n' "${page:-monitor:$(new_password)}"
     # a name given for this run alone would be lost on the next command
     if [[ -n ${COMPOSE_PROJECT_NAME:-} ]]; then printf 'COMPOSE_PROJECT_NAME=%s\n' "$COMPOSE_PROJECT_NAME"; fi
     printf '%s\n' "$END"
   } | replace_env
 }
 
-restore_env() { # undo write_urls
+restore_env() { # undo write_env
   if [[ ! -f .env ]] || [[ -z $(recorded_names env) ]]; then return; fi
   if recorded "env file" && [[ -z $(without_our_lines) ]]; then
     rm -f -- .env

@@ -1,4 +1,4 @@
-"""The project, set up by ./setup.sh on the real RabbitMQ and Docker, shared by the tests of a session."""
+"""Shared by the tests of a session: the project, set up by ./setup.sh on RabbitMQ and Docker; a node with TLS."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.stack import CommandLines, Stack, copy_project
+from tests.certificates import make_certificate
+from tests.own_broker import OwnBroker, own_broker
 
 
 @dataclass
@@ -44,3 +46,21 @@ def installed(
 def stack(installed: Installed) -> Stack:
     """The shared copy with its workers running. A test that stops or changes something mends it again."""
     return installed.stack
+
+
+@dataclass
+class Tls:
+    """A node that listens with TLS, by the name localhost."""
+
+    broker: OwnBroker
+    authority: Path  # the file of the one that signed its certificate
+    another: Path  # the file of one that did not
+
+
+@pytest.fixture(scope="session")
+def tls(needs_rabbitmq: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tls]:
+    directory = tmp_path_factory.mktemp("certificates")
+    certificate, another = make_certificate(directory / "broker"), make_certificate(directory / "another")
+    with own_broker(certificate) as node:
+        node.make_vhost("tls")
+        yield Tls(node, certificate / "ca.pem", another / "ca.pem")

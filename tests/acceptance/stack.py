@@ -18,7 +18,16 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Settings of the shell that would lead the copy to another broker or project.
-FOREIGN = ("BROKER_URL", "WORKER_BROKER_URL", "COMPOSE_PROJECT_NAME", "SETUP_VHOST", "SETUP_USER_PREFIX")
+FOREIGN = (
+    "BROKER_URL",
+    "WORKER_BROKER_URL",
+    "MONITOR_BROKER_URL",
+    "FLOWER_BASIC_AUTH",
+    "WORKER_EVENTS",
+    "COMPOSE_PROJECT_NAME",
+    "SETUP_VHOST",
+    "SETUP_USER_PREFIX",
+)
 
 
 def wait_until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any:
@@ -101,8 +110,11 @@ class Stack:
         return value
 
     def passwords(self) -> list[str]:
-        urls = [self.setting("BROKER_URL"), self.setting("WORKER_BROKER_URL")]
-        return [url.split("@")[0].rsplit(":", 1)[1] for url in urls]
+        urls = [self.setting(key) for key in ("BROKER_URL", "WORKER_BROKER_URL", "MONITOR_BROKER_URL")]
+        return [
+            *(url.split("@")[0].rsplit(":", 1)[1] for url in urls),
+            self.setting("FLOWER_BASIC_AUTH").partition(":")[2],
+        ]
 
     def on_broker(self) -> dict[str, Any]:
         """Return the users (with the hashes of their passwords), permissions and vhosts that carry our name."""

@@ -9,7 +9,7 @@ import pytest
 from tests.acceptance.stack import ROOT, Stack
 
 TARGETS = ["help", "install", "build", "up", "down", "run", "test", "logs", "ps", "clean"]
-TARGETS += ["demo", "lint", "bench", "monitor", "scale", "scale-all", "status", "load-test"]
+TARGETS += ["demo", "lint", "bench", "monitor", "monitoring", "scale", "scale-all", "status", "load-test"]
 
 
 def test_help_lists_every_target(fresh_copy: Stack) -> None:

@@ -108,6 +108,26 @@ def test_the_run_id_of_the_message_is_on_every_line_that_tells_of_the_task(deplo
     assert [tuple(line[field] for field in fields) for line in lines] == [
         (task_id, "task_a", "queue_a", node, "run-7", attempt) for attempt in (1, 1, 2, 2)
     ]
+    conventional = {
+        "messaging.message.id": task_id,
+        "messaging.destination.name": "queue_a",
+        "messaging.message.conversation_id": "run-7",
+        "service.instance.id": node,
+    }
+    assert all(conventional.items() <= line.items() for line in lines)
+
+
+def test_a_line_that_tells_of_an_exception_names_its_type(deployment: Workers, caller: Caller) -> None:
+    task_id = caller.send("task_a", work_s="long")
+    caller.final(task_id)
+
+    def told() -> list[dict[str, Any]]:
+        return [
+            line for line in deployment.records("worker-a") if line.get("task_id") == task_id and "error.type" in line
+        ]
+
+    (line,) = eventually(told, "the line of the failure")
+    assert (line["level"], line["error.type"]) == ("ERROR", "TypeError")
 
 
 def test_a_task_whose_node_was_killed_runs_again_and_says_so(workers: Workers) -> None:

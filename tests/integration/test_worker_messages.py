@@ -6,6 +6,7 @@ import json
 import pickle
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -134,6 +135,28 @@ def test_another_content_type_than_json_is_dead_lettered(
     (letter,) = caller.dead_letters("queue_a", 1)
     assert letter.body == body
     assert caller.states(task_id) == []
+
+
+class _Bomb:
+    """Makes a file where it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self._path,)
+
+
+def test_a_pickle_is_dead_lettered_as_it_came_and_never_loaded(caller: Caller, tmp_path: Path) -> None:
+    body = pickle.dumps(([_Bomb(tmp_path / "loaded")], {}, {}))
+    caller.send(body=body, properties={"content_type": "application/x-python-serialize", "content_encoding": "binary"})
+
+    (letter,) = caller.dead_letters("queue_a", 1)
+
+    assert letter.body == body
+    assert not (tmp_path / "loaded").exists()
+    pickle.loads(body)  # which would have made it
+    assert (tmp_path / "loaded").exists()
 
 
 def test_a_refusal_is_logged_with_its_reason(deployment: Workers, caller: Caller) -> None:
