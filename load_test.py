@@ -111,7 +111,7 @@ def load(args: argparse.Namespace) -> int:
     with deployment(args, config, name, asked) as (app, plan):
         gc.freeze()  # what is imported is no garbage: looking for some would make the generator late
         if args.sweep is None:
-            with workers(args, app, plan) as fleet:
+            with workers(args, plan) as fleet:
                 return play(app, fleet, plan, wait_s, outputs)
         steps = swept(args, config, plan)
         scale_s = wait_s if args.wait_workers else SCALE_WAIT_S
@@ -217,7 +217,7 @@ def deployment(
 
 
 @contextmanager
-def workers(args: argparse.Namespace, app: Celery, plan: LoadPlan) -> Iterator[Fleet]:
+def workers(args: argparse.Namespace, plan: LoadPlan) -> Iterator[Fleet]:
     """Give the fleet that the workers are in; those that are started here are stopped here."""
     from harness.compose import ComposeFleet
     from harness.deployment import workers_here
@@ -225,8 +225,7 @@ def workers(args: argparse.Namespace, app: Celery, plan: LoadPlan) -> Iterator[F
     if not (args.local or args.embedded):
         yield ComposeFleet(ROOT)
         return
-    url = str(app.conf.broker_url)
-    with workers_here(ROOT, plan.scenario.workers, url, abrupt=args.embedded) as fleet:
+    with workers_here(ROOT, plan.scenario.workers, os.environ["BROKER_URL"], abrupt=args.embedded) as fleet:
         yield fleet
 
 
@@ -270,7 +269,7 @@ def replicated(
     from harness.sweep_run import of_containers, of_processes
 
     if args.local:
-        with of_processes(ROOT, plan.scenario.workers, str(app.conf.broker_url)) as replicas:
+        with of_processes(ROOT, plan.scenario.workers, os.environ["BROKER_URL"]) as replicas:
             yield replicas
         return
     fleet = ComposeFleet(ROOT)

@@ -17,7 +17,10 @@ def tls(broker_url: str) -> dict[str, Any] | None:
     `BROKER_CA` is a file with the authorities to trust instead of the system's, `BROKER_TLS_NAME` the name that
     the certificate is for where the URL has another one, as behind a relay or from inside a container.
     """
-    parts = urlsplit(broker_url)
+    try:
+        parts = urlsplit(broker_url)
+    except ValueError:
+        return None  # no URL: whoever connects says so
     if parts.scheme != "amqps":
         return None
     options = {

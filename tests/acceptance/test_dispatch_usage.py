@@ -165,6 +165,7 @@ def test_a_results_directory_of_the_settings_that_is_not_there(user: Any, nobody
         "amqp://user:SEC#RET@localhost//",
         "amqp://user:SEC?RET@localhost//",
         "amqp://user:SECRET@[::1//",
+        "amqps://user:SECRET@[::1//",
         "amqp://a:b@localhost//;redis://user:SECRET@localhost//",
     ],
 )
