@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 from tests.conftest import Command
@@ -10,7 +11,8 @@ from tests.conftest import Command
 
 def doctor(user: Command, url: str, **environment: str) -> dict[str, dict[str, Any]]:
     """Return each check of `operate.py doctor` by name, and `exit_code`."""
-    done = user("operate.py", "doctor", "--json", BROKER_URL=url, **environment)
+    own = {"COMPOSE_PROJECT_NAME": f"nobody-{os.getpid()}"}  # not the deployment that this machine may have
+    done = user("operate.py", "doctor", "--json", BROKER_URL=url, **{**own, **environment})
     assert done.stdout, done.stderr[-2000:]
     document = json.loads(done.stdout)
     checks = {check["check"]: check for check in document["checks"]}
