@@ -90,11 +90,11 @@ def test_twice_leaves_at_once(deployment: Any, user: Any) -> None:
     assert f"dispatch.{document['run_id']}" in queues(deployment.url)
 
 
-@pytest.mark.parametrize("asking", [4, 5], ids=["while revoking", "while looking for the tasks"])
+@pytest.mark.parametrize("asking", [3, 4], ids=["while revoking", "while looking for the tasks"])
 def test_the_second_one_waits_for_no_answer_and_loses_no_results(deployment: Any, user: Any, asking: int) -> None:
     config = user.config({"long": [{"task": "task_a", "count": 4, "kwargs": {"work_s": 5}}]})
     with proxied() as proxy:
-        proxy.deaf = range(asking, 100)  # two are the health check's, the third is the tasks'
+        proxy.deaf = range(asking, 100)  # the first is the health check's, the second is the tasks'
         process = user.start("dispatch.py", "long", "--config", config, BROKER_URL=proxy.url(deployment.url))
         for _ in range(4):
             read_until(process.stdout, "PENDING")
@@ -132,9 +132,9 @@ def test_just_before_the_first_task_nothing_is_left(deployment: Any, user: Any) 
     before = set(queues(deployment.url))
     with proxied() as proxy:
         process = user.start("dispatch.py", BROKER_URL=proxy.url(deployment.url), PYTHONUNBUFFERED="1")
-        proxy.deaf = range(3, 100)  # the connection for the tasks gets no answer
+        proxy.deaf = range(2, 100)  # the connection for the tasks gets no answer
         read_until(process.stdout, "DISPATCHING")
-        eventually(lambda: proxy.accepted == 3, "it connects for the tasks")
+        eventually(lambda: proxy.accepted == 2, "it connects for the tasks")
         process.send_signal(signal.SIGINT)
         out, err = end(process, within_s=2)
 
