@@ -36,6 +36,7 @@ MEASUREMENTS: dict[str, tuple[str, ...]] = {
     "container": ("RabbitMQ", "Docker"),
     "scaling": ("RabbitMQ", "Docker"),
     "health_check": ("RabbitMQ", "Docker"),
+    "doctor": ("RabbitMQ", "Docker"),
     "demo": ("make",),
     "reports": (),
 }

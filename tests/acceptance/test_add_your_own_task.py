@@ -119,9 +119,9 @@ def test_the_users_may_reach_the_new_queue_after_setup(extended: Stack) -> None:
 
 #: Where a queue, a task and a service may be written: what the app has, what runs it, what is meant.
 PLACES = {
-    "queue_b": {"celery_app.py", "docker-compose.yml", "test-config.yml"},
+    "queue_b": {"celery_app.py", "docker-compose.yml", "deploy/swarm/stack.yml", "test-config.yml"},
     "task_b": {"celery_app.py", "test-config.yml"},
-    "worker-b": {"docker-compose.yml", "test-config.yml"},
+    "worker-b": {"docker-compose.yml", "deploy/swarm/stack.yml", "test-config.yml"},
 }
 
 

