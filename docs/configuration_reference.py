@@ -20,8 +20,9 @@ HEAD = """\
 # Configuration reference
 
 Every key of `test-config.yml`. This page is made by `docs/configuration_reference.py` from `test-config.schema.json`;
-point your editor at that file for completion and checks as you type. What the keys are for is told in the
-[README](../README.md#scenarios). Any value can come from the environment: `${NAME}`, or `${NAME:-default}`.
+point your editor at that file for completion and checks as you type. What the keys are for is told in
+[scenarios](scenarios.md), [faults](faults.md) and [load](load.md). Any value can come from the environment: `${NAME}`,
+or `${NAME:-default}`.
 """
 
 Schema = Mapping[str, Any]

@@ -1,10 +1,11 @@
 #!/usr/bin/env python
-"""Run dispatch.py and draw what it prints as docs/dispatch.svg: every character comes from the run.
+"""Run the commands and draw what they print as docs/*.svg: every character comes from the run.
 
-    python docs/terminal_picture.py             workers that answer through BROKER_URL or .env
-    python docs/terminal_picture.py --local     further arguments go to dispatch.py
+    python docs/terminal_picture.py                     all of them, on the broker of BROKER_URL or .env
+    python docs/terminal_picture.py dispatch --local    one of them; further arguments go to its command
 
-Nothing is drawn unless every check held. The standard library is enough here; dispatch.py needs its packages.
+Nothing is drawn of a command that does not end with 0. The standard library is enough here; the commands need their
+packages.
 """
 
 from __future__ import annotations
@@ -21,7 +22,15 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 ROOT = Path(__file__).resolve().parent.parent
-PICTURE = ROOT / "docs" / "dispatch.svg"
+#: The pictures by name, docs/NAME.svg, each with the command that it shows.
+PICTURES = {
+    "dispatch": ("dispatch.py",),
+    "doctor": ("operate.py", "doctor"),
+    "sweep": (
+        *("load_test.py", "--sweep", "1,2", "--in-flight", "64", "--duration", "10s", "--work", "50ms"),
+        *("--mix", "task_a", "--local"),
+    ),
+}
 
 #: Columns of the terminal; a longer line is broken there, as a terminal does.
 COLUMNS = 110
@@ -132,23 +141,35 @@ def svg(output: str, title: str) -> str:
     )
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run the command, draw it, and return the command's exit code."""
-    shown = ["dispatch.py", "--color", "always", *arguments]
-    with tempfile.TemporaryDirectory() as directory:  # the run's results file goes there
+def draw(name: str, further: Sequence[str] = ()) -> int:
+    """Run the command of a picture, draw what it prints to stdout, and return its exit code."""
+    command = [*PICTURES[name], *further]
+    picture = ROOT / "docs" / f"{name}.svg"
+    with tempfile.TemporaryDirectory() as directory:  # the results file goes there
         done = subprocess.run(
-            [sys.executable, str(ROOT / shown[0]), *shown[1:]],
+            [sys.executable, str(ROOT / command[0]), *command[1:]],
             cwd=directory,
-            env={**os.environ, "PYTHONUTF8": "1"},
+            env={**os.environ, "PYTHONUTF8": "1", "FORCE_COLOR": "1"},
             stdout=subprocess.PIPE,
             encoding="utf-8",
             check=False,
         )
     if done.returncode:
-        print(f"dispatch.py ended with {done.returncode}: {PICTURE.name} is left as it was", file=sys.stderr)
+        print(f"{command[0]} ended with {done.returncode}: {picture.name} is left as it was", file=sys.stderr)
     else:
-        PICTURE.write_text(svg(done.stdout, f"python {' '.join(shown)}"), encoding="utf-8")
+        picture.write_text(svg(done.stdout, f"python {' '.join(command)}"), encoding="utf-8")
     return done.returncode
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Draw the pictures that are asked for, and return the worst exit code."""
+    if not arguments:
+        return max([draw(name) for name in PICTURES])
+    name, *further = arguments
+    if name not in PICTURES:
+        print(f"no picture {name}: there are {', '.join(PICTURES)}", file=sys.stderr)
+        return 2
+    return draw(name, further)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Every command of the README's shell blocks is run, or another test that runs it is named, or why none can."""
+"""Every command in the shell blocks of README and docs/ is run, or a test that runs it is named, or why none can."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ RUN: dict[str, tuple[str, set[int]]] = {
     f"{PYTHON} operate.py dead-letters": ("", {0}),
     f"{PYTHON} operate.py dead-letters redrive all": ("--yes", {0}),
     f"{PYTHON} operate.py dead-letters purge --queue queue_a.dead": ("--yes", {0}),
-    f"{PYTHON} operate.py matrix --html matrix.html": ("--only stop/late/quorum", {0}),
+    "docker compose build": ("--quiet", {0}),
+    f"{PYTHON} operate.py matrix --json matrix.json --html matrix.html": ("--only stop/late/quorum", {0}),
     f"{PYTHON} dispatch.py --tag fault": ("--list", {0}),
     f"{PYTHON} dispatch.py --tag broker-fault --local --allow-broker-faults": ("--list", {0}),
     "make load-test TASKS=20": ("", {0}),
@@ -89,7 +90,10 @@ NOT_RUN = {
 
 
 def commands() -> list[str]:
-    text = (ROOT / "README.md").read_text()
+    pages = [
+        path for path in sorted(ROOT.glob("docs/*.md")) if path.name != "your-own-app.md"
+    ]  # see test_your_own_app.py
+    text = "".join(path.read_text() for path in (ROOT / "README.md", *pages))
     lines = [line for block in BLOCK.findall(text) for line in block.splitlines()]
     return [" ".join(command.split()) for line in lines if (command := line.partition(" #")[0].strip())]
 

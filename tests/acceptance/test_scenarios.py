@@ -149,27 +149,28 @@ def test_the_embedded_broker_refuses_what_it_cannot_show(user: Any, names: list[
     assert list(user.directory.iterdir()) == []
 
 
-# --- what README says of them ---------------------------------------------------------------------
+# --- what docs/ says of them ----------------------------------------------------------------------
 
-README = (ROOT / "README.md").read_text()
-EXAMPLE = re.findall(r"^```yaml\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)[0]
+PAGE = (ROOT / "docs/scenarios.md").read_text()
+EXAMPLE = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[0]
 
 
-def test_the_readme_says_of_every_shipped_scenario_what_it_proves() -> None:
-    table = README.partition("\n## Scenarios\n")[2].partition("\n### ")[0]
+def test_the_page_says_of_every_shipped_scenario_what_it_proves() -> None:
+    table = PAGE.partition("\n## ")[0]
 
     assert re.findall(r"^\| `([\w-]+)` \| \w", table, re.MULTILINE) == [scenario.name for scenario in CALM]
 
 
-def test_the_readme_shows_every_key_of_the_language() -> None:
+def test_the_pages_show_every_key_of_the_language() -> None:
+    pages = "\n".join((ROOT / name).read_text() for name in ("README.md", "docs/faults.md", "docs/load.md")) + PAGE
     definitions = json.loads((ROOT / "test-config.schema.json").read_text())["definitions"]
     keys = {key for name, each in definitions.items() if name != "ledger" for key in each.get("properties", {})}
 
     assert len(keys) > 40
-    assert {key for key in keys if not re.search(rf"\b{key}\b", README)} == set()
+    assert {key for key in keys if not re.search(rf"\b{key}\b", pages)} == set()
 
 
-def test_the_readmes_example_holds(deployment: Any, user: Any) -> None:
+def test_the_example_of_the_page_holds(deployment: Any, user: Any) -> None:
     (user.directory / "example.yml").write_text(EXAMPLE)
 
     done = user.dispatch("--all", "--config", "example.yml", BROKER_URL=deployment.url)
