@@ -15,8 +15,8 @@ import pytest
 
 #: Services that are missing, each with why and with what enables it.
 _unproved: dict[str, str] = {}
-#: Fixtures of which a session has one, on this machine's only Docker engine.
-_SHARED = {"installed", "stack", "fresh_copy"}
+#: What uses this machine's only Docker engine: some of it looks at all that is there.
+_SHARED = {"needs_docker", "fresh_copy"}
 _SHOWN = "shown"
 
 

@@ -22,7 +22,11 @@ class HealthFile(bootsteps.StartStopStep):
     variable there is no file. A shell test of its age costs milliseconds; `celery inspect ping` starts Python.
     """
 
-    requires = ("celery.worker.consumer.tasks:Tasks",)
+    # until delayed delivery is declared, a call with a countdown has no way to go
+    requires = (
+        "celery.worker.consumer.tasks:Tasks",
+        "celery.worker.consumer.delayed_delivery:DelayedDelivery",
+    )
 
     def __init__(self, c: Any, **kwargs: Any) -> None:
         super().__init__(c, **kwargs)

@@ -101,6 +101,15 @@ class Stack:
 
         wait_until(healthy, timeout_s, "every container healthy")
 
+    def clear_queues(self) -> None:
+        """Remove what other tests left: dead letters, results that nobody waits for, queues of killed dispatchers."""
+        queues = rabbitmqctl("list_queues", "-p", self.name, "name").split()
+        for queue in queues:
+            if queue.endswith(".dead"):
+                rabbitmqctl("purge_queue", "-p", self.name, queue)
+            elif queue.startswith("dispatch."):
+                rabbitmqctl("delete_queue", "-p", self.name, queue)
+
     def setting(self, key: str) -> str:
         (value,) = [
             line.partition("=")[2]

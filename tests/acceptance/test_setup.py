@@ -135,6 +135,7 @@ def test_a_lost_env_is_mended(stack: Stack) -> None:
 
 def test_doctor_finds_nothing_on_a_working_stack(stack: Stack) -> None:
     stack.wait_healthy()
+    stack.clear_queues()
 
     lines = stack.output("./setup.sh", "doctor").splitlines()
 
