@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from tests.acceptance.stack import Stack
-from tests.conftest import eventually
 
 LOAD = ("--in-flight", "12", "--duration", "2s", "--work", "50ms", "--mix", "task_a")
 
