@@ -310,9 +310,11 @@ class Courier:
             self._journal.sent(first, self._ledger.attempted, self.now())
             self._journal.flush()
         for entry in entries:
-            entry.published_at = self._published_at = self.now()
             self._tell(Moment.SENT, entry, "Dispatching task...")
-            self._send(entry)
+        with self._link.together():
+            for entry in entries:
+                entry.published_at = self._published_at = self.now()
+                self._send(entry)
         return len(entries)
 
     def _publish_again(self) -> int:

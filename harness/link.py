@@ -6,8 +6,10 @@ A link knows task ids and bytes; which id means what is the courier's and the le
 from __future__ import annotations
 
 import json
+import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, Protocol
 
 from amqp import ChannelError, Message, spec
@@ -48,6 +50,8 @@ class Link(Protocol):
     def reopen(self) -> None: ...
 
     def publish(self, task_id: str, headers: dict[str, Any], body: bytes, exchange: str, routing_key: str) -> None: ...
+
+    def together(self) -> AbstractContextManager[None]: ...
 
     def drain(self, timeout_s: float) -> None: ...
 
@@ -166,6 +170,24 @@ class AmqpLink(_Callbacks):
         self._waiting[self._tag] = task_id
         mandatory, immediate = True, False
         self._out.send_method(spec.Basic.Publish, "Bssbb", (0, exchange, routing_key, mandatory, immediate), message)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Send what is published inside in as few packets as it fits in, at the end at the latest.
+
+        The broker then writes messages of several quorum queues to its disk at once, instead of one sync after the
+        other: each queue's members share one write-ahead log. Linux only; elsewhere each goes at once.
+        """
+        if not hasattr(socket, "TCP_CORK"):
+            yield
+            return
+        sock = self._amqp.sock
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # the connection is gone: whoever uses it next is told
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
 
     def drain(self, timeout_s: float) -> None:
         """Handle what has arrived; wait up to `timeout_s` for the first of it."""
@@ -303,6 +325,9 @@ class VirtualLink(_Callbacks):
         self._consumer.consume()
 
     reopen = open
+
+    def together(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def publish(self, task_id: str, headers: dict[str, Any], body: bytes, exchange: str, routing_key: str) -> None:
         self._producer.publish(
