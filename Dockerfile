@@ -1,11 +1,17 @@
 # The worker's image (target `worker`): a virtual environment, celery_app.py and worker/, run by a user without rights.
-# The last stage adds Flower (target `monitoring`); it comes after the worker's, for a build of a target makes all before it.
+# The last stages add Flower (target `monitoring`); they come after the worker's, for a build of a target makes all before it.
 ARG BASE_IMAGE=python:3.13-slim
 
 FROM ${BASE_IMAGE} AS build
 RUN python -m venv /venv
+# Another package index, and the authority (PEM, as base64) that signed its certificate or the proxy's. Both are of this
+# stage alone: an index's URL may hold a password, and the workers trust whom they did before.
+ARG PIP_INDEX_URL
+ARG BUILD_CA
 COPY requirements.txt .
-RUN /venv/bin/pip install --no-cache-dir --disable-pip-version-check --requirement requirements.txt \
+# printenv: BuildKit writes the value of a $BUILD_CA into what it shows
+RUN printenv BUILD_CA | base64 -d >/build-ca.pem; if [ -s /build-ca.pem ]; then export PIP_CERT=/build-ca.pem; fi \
+ && /venv/bin/pip install --no-cache-dir --disable-pip-version-check --requirement requirements.txt \
  && /venv/bin/pip uninstall --quiet --yes pip
 WORKDIR /app
 COPY celery_app.py .
@@ -28,12 +34,15 @@ ENV PYTHONDONTWRITEBYTECODE=1
 USER 10001
 CMD ["celery", "-A", "celery_app", "worker"]
 
-FROM worker AS monitoring
-USER 0
+FROM build AS monitoring-build
+ARG PIP_INDEX_URL
 COPY deploy/monitoring/requirements.txt .
-RUN python -m ensurepip >/dev/null \
- && python -m pip install --no-cache-dir --disable-pip-version-check --requirement requirements.txt \
- && python -m pip uninstall --quiet --yes pip
+RUN if [ -s /build-ca.pem ]; then export PIP_CERT=/build-ca.pem; fi \
+ && /venv/bin/python -m ensurepip >/dev/null \
+ && /venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --requirement requirements.txt \
+ && /venv/bin/python -m pip uninstall --quiet --yes pip
+
+FROM worker AS monitoring
+COPY --from=monitoring-build /venv /venv
 COPY deploy/monitoring/flowerconfig.py .
-USER 10001
 CMD ["celery", "-A", "celery_app", "flower"]

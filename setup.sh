@@ -4,7 +4,6 @@ set -Eeuo pipefail # -E: functions inherit the ERR trap
 cd "$(dirname "${BASH_SOURCE[0]}")"
 trap 'printf "setup: stopped at %s:%s. Fix that and run again.\n" "${BASH_SOURCE[0]}" "$LINENO" >&2' ERR
 
-readonly STATE=.setup-state # what this script made here, so that `uninstall` undoes that and nothing else
 export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin:/opt/homebrew/bin:/opt/homebrew/sbin"
 
 if [[ -t 0 ]]; then interactive=yes; else interactive=no; fi
@@ -18,9 +17,9 @@ FOUND=
 TODO=
 steps() {
   if [[ -n $broker ]]; then
-    printf 'python docker compose venv elsewhere image containers\n'
+    printf 'python docker compose venv elsewhere options image containers\n'
   else
-    printf 'python rabbitmq docker compose venv vhost users env image containers\n'
+    printf 'python rabbitmq docker compose venv vhost users env options image containers\n'
   fi
 }
 
@@ -31,47 +30,14 @@ fail() { # fail CODE WHAT WHY WHAT-TO-DO: every error has these three lines
   exit "$1"
 }
 
-ask() { # ask QUESTION: true when the answer is yes; --yes answers for the user
-  local answer=
-  if [[ $yes == yes ]]; then return 0; fi
-  printf '%s [y/N] ' "$1"
-  read -r answer || true
-  [[ $answer == [yY]* ]]
-}
-
-need_an_answer() {
-  if [[ $yes == yes || $dry_run == yes || $interactive == yes ]]; then return; fi
-  fail 2 "this would change the machine and cannot ask first" "standard input is no terminal" \
-    "./setup.sh $1 --yes   (--dry-run shows what it would do)"
-}
-
-quietly() { # quietly WHAT COMMAND...: show the output only when the command fails
-  local what=$1 output
-  shift
-  if output=$("$@" 2>&1); then return; fi
-  printf '%s\n' "$output" >&2
-  fail 69 "$what failed" "see the output above" "mend that, then run ./setup.sh again"
-}
-
-wait_for() { # wait_for SECONDS COMMAND...: true as soon as the command is
-  local deadline=$((SECONDS + $1))
-  shift
-  until "$@" >/dev/null 2>&1; do
-    if ((SECONDS >= deadline)); then return 1; fi
-    sleep 0.5
-  done
-}
-
-recorded() { [[ -f $STATE ]] && grep -qxF "$1" "$STATE"; }
-
-record() { if ! recorded "$1"; then printf '%s\n' "$1" >>"$STATE"; fi; }
-
-recorded_names() { # recorded_names KIND: what was made of this kind, one a line
-  if [[ -f $STATE ]]; then sed -n "s/^$1 //p" "$STATE"; fi
-}
-
+source deploy/setup/progress.sh
+source deploy/setup/changes.sh
+source deploy/setup/questions.sh
+source deploy/setup/packages.sh
+source deploy/setup/services.sh
 source deploy/setup/machine.sh
 source deploy/setup/settings.sh
+source deploy/setup/build.sh
 source deploy/setup/broker.sh
 source deploy/setup/elsewhere.sh
 source deploy/setup/containers.sh
@@ -84,7 +50,11 @@ found_venv() {
   deploy/setup/venv.sh --check requirements.txt
 }
 
-do_venv() { deploy/setup/venv.sh requirements.txt; }
+do_venv() {
+  say "creating .venv and installing the packages of requirements.txt"
+  if [[ ! -e .venv ]]; then record venv; fi
+  quietly "the installation of the packages" deploy/setup/venv.sh requirements.txt
+}
 
 # Show each step with what was found; leave the names of those that are needed in `todo`.
 make_plan() {
@@ -101,10 +71,13 @@ make_plan() {
 }
 
 install() {
-  local todo step management=no
+  local todo step before management=no
   need_an_answer install
   ignore_exported_urls
+  take_build_settings
+  ask_for_broker
   check_broker_option
+  take_build_ca
   say "looking at this machine: $(describe_machine)"
   make_plan
   if [[ $dry_run == yes ]]; then
@@ -114,19 +87,36 @@ install() {
   if [[ -z $todo ]]; then
     say "everything is in place: nothing to change"
   else
-    ask "Do what is marked [todo]?" || fail 130 "nothing was changed" "the answer was no" "./setup.sh"
-    if [[ $yes == no && -z $broker ]] && ! management_enabled; then
-      if ask "Also serve RabbitMQ's management page, on this machine only (http://localhost:15672)?"; then
-        management=yes
-      fi
-    fi
+    ask_before_change
+    before=$(all_records)
     for step in $todo; do "do_$step"; done
     # a new image or new settings make containers old that were current when the plan was made
     found_containers || do_containers
     if [[ $management == yes ]]; then enable_management; fi
+    await_workers
+    tell_changes "$before"
   fi
-  await_workers
   run_main_job
+}
+
+ask_before_change() { # leaves its answers in `management` and the settings of the build
+  if [[ " $todo " == *' image '* ]]; then ask_for_build; fi
+  take_build_ca
+  if [[ " $todo " != *' options '* ]] && ! found_options; then todo=${todo/ image/ options image}; fi
+  if asks && [[ -z $broker ]] && ! management_enabled; then
+    say "RabbitMQ has a page that shows its queues: http://localhost:15672, served to this machine alone."
+    if ask "Serve it?"; then management=yes; fi
+  fi
+  if asks; then say "What is marked [todo] is done now; ./setup.sh uninstall takes it back."; fi
+  ask "Go on?" yes || fail 130 "nothing was changed" "the answer was no" "./setup.sh"
+}
+
+tell_changes() { # tell_changes RECORDS: the changes after these
+  local changes
+  changes=$(list_changes "$1")
+  if [[ -z $changes ]]; then return; fi
+  say "changed on this machine; ./setup.sh uninstall takes it back:"
+  printf '%s\n' "$changes"
 }
 
 start() {
@@ -159,7 +149,7 @@ run_main_job() {
 
 usage() {
   cat <<'USAGE'
-Usage: ./setup.sh [COMMAND] [--yes] [--dry-run] [--broker URL [--broker-ca FILE]]
+Usage: ./setup.sh [COMMAND] [--yes] [--dry-run] [--broker URL [--broker-ca FILE]] [--build-ca FILE]
 
   install     set everything up, start the workers, run the main job (the default)
   doctor      check each part; say the cause and the command that mends it
@@ -176,17 +166,23 @@ Usage: ./setup.sh [COMMAND] [--yes] [--dry-run] [--broker URL [--broker-ca FILE]
   --broker    with install, a URL: use this RabbitMQ, amqps://USER@HOST:5671/VHOST (or amqp://), instead of one on
               this machine; no user and no virtual host is made on it. Its password is asked for, or BROKER_PASSWORD
   --broker-ca  with --broker, a file (PEM): the authority that signed its certificate, where the system does not trust it
+  --build-ca  with install, a file (PEM): the authority that signed the certificate of the package index or the proxy
   --packages  with uninstall: also remove the system packages that install installed
 
-Environment: SETUP_VHOST and SETUP_USER_PREFIX (both distributed-test), COMPOSE_PROJECT_NAME.
+Environment: SETUP_VHOST and SETUP_USER_PREFIX (both distributed-test), COMPOSE_PROJECT_NAME; for the build of the image
+PIP_INDEX_URL, BASE_IMAGE, HTTP_PROXY, HTTPS_PROXY and NO_PROXY. On a terminal it asks; Enter takes the default shown.
 Exit codes: 0 done, 1 a check did not hold, 2 bad usage, 69 something did not answer, 130 not confirmed;
 install and dispatch end with the code of dispatch.py.
 USAGE
 }
 
-take_broker() { # take_broker OPTION VALUE
+take_value() { # take_value OPTION VALUE
   case ${2:-} in '' | -*) fail 2 "$1 needs a value" "none follows it" "./setup.sh --help" ;; esac
-  if [[ $1 == --broker ]]; then broker=$2; else authorities=$2; fi
+  case $1 in
+    --broker) broker=$2 ;;
+    --broker-ca) authorities=$2 ;;
+    --build-ca) build_ca=$2 ;;
+  esac
 }
 
 main() {
@@ -197,7 +193,7 @@ main() {
       --yes | -y) yes=yes ;;
       --dry-run) dry_run=yes ;;
       --packages) remove_packages=yes ;;
-      --broker | --broker-ca) take_broker "$@" && shift ;;
+      --broker | --broker-ca | --build-ca) take_value "$@" && shift ;;
       -*) fail 2 "unknown option $1" "setup.sh has no such option" "./setup.sh --help" ;;
       *) command=$1 && shift && break ;;
     esac
@@ -212,7 +208,7 @@ main() {
           --yes | -y) yes=yes ;;
           --dry-run) dry_run=yes ;;
           --packages) remove_packages=yes ;;
-          --broker | --broker-ca) take_broker "$@" && shift ;;
+          --broker | --broker-ca | --build-ca) take_value "$@" && shift ;;
           --help | -h) usage && return ;;
           *) fail 2 "unknown argument $1" "$command takes --yes and --dry-run" "./setup.sh --help" ;;
         esac
@@ -224,4 +220,4 @@ main() {
   esac
 }
 
-main "$@"
+if [[ ${BASH_SOURCE[0]} == "$0" ]]; then main "$@"; fi

@@ -3,18 +3,37 @@
 
 readonly ROLES="dispatcher worker monitor" # each has a user of its own
 
-# What a role's user may configure, write and read; the app is asked for its queues.
+# Runs with each role's URL in its environment: whether its user and password are taken, where the virtual host is.
+readonly USERS_PROBE='
+import os
+from kombu import Connection
+for key in ("BROKER_URL", "WORKER_BROKER_URL", "MONITOR_BROKER_URL"):
+    with Connection(os.environ[key].replace("host.docker.internal", "localhost"), connect_timeout=5) as connection:
+        connection.connect()
+'
+
+# A call of rabbitmqctl or Python takes a second, so what each step compares is asked for once.
+GRANTED= # a line for each user with permissions on the virtual host
+USERS=   # of the broker, one a line
+QUEUES=  # the app's, as alternatives of a regular expression
+
+read_granted() { GRANTED=$(rabbitmq ctl --silent list_permissions --vhost "$VHOST" 2>/dev/null); }
+
+read_queues() {
+  QUEUES=${QUEUES:-$(.venv/bin/python -c 'from celery_app import app; print("|".join(q.name for q in app.conf.task_queues))')}
+}
+
+# What a role's user may configure, write and read.
 permissions_of() { # permissions_of ROLE: three lines
-  local queues dead topology control='(.*\.)?celery\.pidbox' replies='dispatch\..*|[0-9a-f-]{36}'
-  queues=$(.venv/bin/python -c 'from celery_app import app; print("|".join(q.name for q in app.conf.task_queues))')
-  dead=$(printf '%s' "$queues" | sed -e 's/|/\\.dead|/g' -e 's/$/\\.dead/')
+  local dead topology control='(.*\.)?celery\.pidbox' replies='dispatch\..*|[0-9a-f-]{36}'
+  dead=$(printf '%s' "$QUEUES" | sed -e 's/|/\\.dead|/g' -e 's/$/\\.dead/')
   # declared, and bound to each other, by whichever worker starts first
-  topology="$queues|$dead|results\.dead|tasks|dead|$control"
+  topology="$QUEUES|$dead|results\.dead|tasks|dead|$control"
   if [[ $1 == worker ]]; then
     printf '^(%s)$\n' "$topology|celery_delayed_.*|celeryev"
     # amq.default: results, to the caller's reply queue; celeryev: events, where they are on
     printf '^(%s)$\n' "amq\.default|$topology|celery_delayed_.*|celeryev"
-    printf '^(%s)$\n' "$queues|tasks|dead|celery_delayed_.*|$control"
+    printf '^(%s)$\n' "$QUEUES|tasks|dead|celery_delayed_.*|$control"
   elif [[ $1 == monitor ]]; then
     # events, and remote control, without which Flower's receiver of events does not start (celery/events/receiver.py)
     printf '^(%s)$\n' "celeryev(\..+)?|$control"
@@ -30,7 +49,7 @@ permissions_of() { # permissions_of ROLE: three lines
 found_vhost() {
   FOUND="the virtual host $VHOST exists"
   TODO="create the virtual host $VHOST"
-  has rabbitmqctl && broker_answers && vhost_exists "$VHOST"
+  has rabbitmqctl && broker_answers && read_granted # fails where there is no such virtual host
 }
 
 # The list first, then the search: rabbitmqctl fails when `grep -q` leaves before it has read all.
@@ -41,9 +60,8 @@ vhost_exists() {
 }
 
 user_exists() {
-  local users
-  users=$(rabbitmq ctl --silent list_users | cut -f 1)
-  grep -qxF -e "$1" <<<"$users"
+  USERS=${USERS:-$(rabbitmq ctl --silent list_users | cut -f 1)}
+  grep -qxF -e "$1" <<<"$USERS"
 }
 
 do_vhost() {
@@ -64,13 +82,15 @@ password_works() { # password_works ROLE
 }
 
 permissions_are_set() { # permissions_are_set ROLE
-  local wanted granted
+  local wanted
   wanted=$(permissions_of "$1" | paste -s -)
-  granted=$(rabbitmq ctl --silent list_permissions --vhost "$VHOST") || return 1 # no such virtual host
-  grep -qxF -e "$USER_PREFIX-$1	$wanted" <<<"$granted"
+  grep -qxF -e "$USER_PREFIX-$1	$wanted" <<<"$GRANTED"
 }
 
-user_is_ready() { user_exists "$USER_PREFIX-$1" && password_works "$1" && permissions_are_set "$1"; }
+users_connect() {
+  BROKER_URL=$(setting BROKER_URL) WORKER_BROKER_URL=$(setting WORKER_BROKER_URL) \
+    MONITOR_BROKER_URL=$(setting MONITOR_BROKER_URL) .venv/bin/python -c "$USERS_PROBE" >/dev/null 2>&1
+}
 
 found_users() {
   local role
@@ -79,7 +99,11 @@ found_users() {
   if ! has rabbitmqctl || ! broker_answers; then return 1; fi
   for role in $ROLES; do refuse_foreign_user "$role"; done
   deploy/setup/venv.sh --check requirements.txt || return 1
-  for role in $ROLES; do user_is_ready "$role" || return 1; done
+  read_queues
+  for role in $ROLES; do
+    if [[ -z $(password_in_env "$role") ]] || ! permissions_are_set "$role"; then return 1; fi
+  done
+  users_connect
 }
 
 # A user that exists, that we did not make and whose password .env does not hold may serve another copy.
@@ -95,6 +119,8 @@ do_users() {
   local role
   for role in $ROLES; do refuse_foreign_user "$role"; done # the broker may have been down when the plan was made
   record "user-prefix $USER_PREFIX"
+  read_granted
+  read_queues
   write_settings # first: a user whose password is lost is of no use
   for role in $ROLES; do do_user "$role" "$(password_in_env "$role")"; done
 }

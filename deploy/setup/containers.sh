@@ -13,8 +13,11 @@ except Exception as exc:
 '
 
 image_sources() { # a checksum of all that the image is made from
-  find Dockerfile .dockerignore requirements.txt celery_app.py worker -type f ! -name '*.pyc' | LC_ALL=C sort |
-    while read -r file; do printf '%s ' "$file" && cksum <"$file"; done | cksum | tr ' ' -
+  {
+    printf '%s\n' "${BASE_IMAGE:-}"
+    find Dockerfile .dockerignore requirements.txt celery_app.py worker -type f ! -name '*.pyc' | LC_ALL=C sort |
+      while read -r file; do printf '%s ' "$file" && cksum <"$file"; done
+  } | cksum | tr ' ' -
 }
 
 services() { COMPOSE_PROFILES='' compose config --services | LC_ALL=C sort; } # the workers
@@ -37,7 +40,8 @@ do_image() {
   say "building the workers' image (about a minute the first time)"
   refuse_foreign_containers
   record "containers"
-  quietly "the build of the image" compose build
+  # shellcheck disable=SC2046 # names of variables
+  quietly "the build of the image" compose build $(proxy_arguments)
   forget image-sources
   record "image-sources $(image_sources)"
 }

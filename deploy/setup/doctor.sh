@@ -45,6 +45,8 @@ check_users() {
     warn "users of setup.sh: not known: $(id -un) may not ask RabbitMQ for them" "sudo ./setup.sh doctor"
     return
   fi
+  read_granted || true # no virtual host: said by operate.py
+  read_queues
   for role in $ROLES; do check_user "$role"; done
 }
 
@@ -84,7 +86,7 @@ check_docker() {
   elif [[ $(docker info 2>&1 || true) == *'permission denied'* ]]; then
     bad "Docker: the engine refuses $(id -un)" "sudo usermod -aG docker $(id -un), then log in again"
   else
-    bad "Docker: the engine does not answer" "$(start_docker_command)"
+    bad "Docker: the engine does not answer" "$(start_command docker)"
   fi
   if find_compose; then
     good "Compose: version $compose_version ($COMPOSE)"
@@ -99,6 +101,6 @@ check_broker() {
   if broker_answers; then
     good "broker: port 5672 answers"
   else
-    bad "broker: nothing listens on port 5672" "$(start_rabbitmq_command)"
+    bad "broker: nothing listens on port 5672" "$(start_command rabbitmq)"
   fi
 }

@@ -1,8 +1,5 @@
-# The machine: its system and package manager, Python, RabbitMQ, the Docker engine, Compose.
-# Sourced by setup.sh.
+# The machine: its system, Python, RabbitMQ, the Docker engine, Compose. Sourced by setup.sh.
 # shellcheck shell=bash
-
-apt_updated=no
 
 as_root() {
   if [[ $(id -u) -eq 0 ]]; then
@@ -18,62 +15,11 @@ on_macos() { [[ $(uname -s) == Darwin ]]; }
 
 has() { command -v "$1" >/dev/null 2>&1; }
 
-package_manager() {
-  local name
-  for name in apt-get dnf brew; do
-    if has "$name"; then
-      printf '%s\n' "${name%-get}"
-      return
-    fi
-  done
-  printf 'none\n'
-}
-
-service_manager() {
-  if on_macos; then
-    printf 'brew services\n'
-  elif [[ -d /run/systemd/system ]]; then
-    printf 'systemd\n'
-  else
-    printf 'no systemd\n'
-  fi
-}
-
 describe_machine() {
   local name
   name=$(uname -s)
   if [[ -r /etc/os-release ]]; then name=$(sed -n 's/^PRETTY_NAME="\{0,1\}\([^"]*\).*/\1/p' /etc/os-release); fi
   printf '%s, package manager %s, %s\n' "$name" "$(package_manager)" "$(service_manager)"
-}
-
-is_installed() { # is_installed PACKAGE
-  case $(package_manager) in
-    apt) dpkg-query --show --showformat='${Status}' "$1" 2>/dev/null | grep -q 'ok installed' ;;
-    dnf) rpm --query --quiet "$1" ;;
-    brew) brew list "$1" >/dev/null 2>&1 ;;
-    *) return 1 ;;
-  esac
-}
-
-install_packages() {
-  local name manager
-  manager=$(package_manager)
-  for name in "$@"; do
-    if is_installed "$name"; then continue; fi
-    say "installing the package $name"
-    case $manager in
-      apt)
-        if [[ $apt_updated == no ]]; then quietly "apt-get update" as_root apt-get update --quiet=2; fi
-        apt_updated=yes
-        quietly "the installation of $name" \
-          as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet=2 --no-install-recommends "$name"
-        ;;
-      dnf) quietly "the installation of $name" as_root dnf install --assumeyes --quiet "$name" ;;
-      brew) quietly "the installation of $name" brew install "$name" ;;
-      *) fail 69 "$name cannot be installed" "found none of apt, dnf and brew" "install $name, then ./setup.sh again" ;;
-    esac
-    record "package $name"
-  done
 }
 
 # --- Python ---
@@ -91,11 +37,8 @@ found_python() {
 }
 
 do_python() {
-  case $(package_manager) in
-    apt) install_packages python3 python3-venv ;;
-    brew) install_packages python@3.13 ;;
-    *) install_packages python3 ;;
-  esac
+  # shellcheck disable=SC2046 # names of packages
+  install_packages $(packages_of python)
   if ! found_python; then
     fail 69 "no Python 3.11 or newer" "this system's packages hold an older one: $(python3 -V 2>&1 || true)" \
       "install a newer Python, then ./setup.sh again"
@@ -118,15 +61,6 @@ rabbitmq() {
 
 as_owner() { if on_macos; then "$@"; else as_root "$@"; fi; } # who runs the broker
 
-start_rabbitmq_command() {
-  case $(service_manager) in
-    'brew services') printf 'brew services start rabbitmq' ;;
-    systemd) printf 'systemctl start rabbitmq-server' ;;
-    # not through su, as the package's command does for root: PAM would set the limit of open files anew
-    *) printf 'setpriv --reuid=rabbitmq --regid=rabbitmq --init-groups --reset-env rabbitmq-server -detached' ;;
-  esac
-}
-
 found_rabbitmq() {
   TODO="install RabbitMQ ($(package_manager)) and start it"
   if ! has rabbitmqctl; then
@@ -136,21 +70,19 @@ found_rabbitmq() {
     fi
     return 1
   fi
-  TODO="start RabbitMQ: $(start_rabbitmq_command)"
+  TODO="start RabbitMQ: $(start_command rabbitmq)"
   FOUND="RabbitMQ answers on port 5672"
   broker_answers
 }
 
 do_rabbitmq() {
   if ! has rabbitmqctl; then
-    if [[ $(package_manager) == brew ]]; then install_packages rabbitmq; else install_packages rabbitmq-server; fi
+    # shellcheck disable=SC2046 # names of packages
+    install_packages $(packages_of rabbitmq)
   fi
   if ! wait_for 5 broker_is_ready; then
-    say "starting RabbitMQ: $(start_rabbitmq_command)"
-    ulimit -n "$(ulimit -Hn)" # quorum queues hold files; at the usual 1,024 a dozen virtual hosts are the end
-    # the words of the command that was just shown
-    # shellcheck disable=SC2046
-    quietly "the start" as_owner $(start_rabbitmq_command)
+    say "starting RabbitMQ: $(start_command rabbitmq)"
+    start_service rabbitmq
     record "service RabbitMQ"
   fi
   if ! wait_for 60 broker_is_ready; then
@@ -162,20 +94,10 @@ do_rabbitmq() {
 
 docker_answers() { docker info >/dev/null 2>&1; }
 
-start_docker_command() {
-  if on_macos; then
-    printf 'open -a Docker'
-  elif [[ $(service_manager) == systemd ]]; then
-    printf 'systemctl start docker'
-  else
-    printf 'dockerd'
-  fi
-}
-
 found_docker() {
   TODO="install the Docker engine ($(package_manager)) and start it"
   if ! has docker; then return 1; fi
-  TODO="start the Docker engine: $(start_docker_command)"
+  TODO="start the Docker engine: $(start_command docker)"
   if docker_answers; then
     FOUND="the Docker engine answers ($(docker version --format '{{.Server.Version}}'))"
     return
@@ -196,34 +118,20 @@ refuse_denied_docker() {
 
 do_docker() {
   if ! has docker; then
-    case $(package_manager) in
-      apt)
-        install_packages docker.io iptables
-        if ! has docker; then install_packages docker-cli; fi # a package of its own since Debian 13
-        ;;
-      brew) install_packages docker-desktop ;;
-      *) install_packages moby-engine ;;
-    esac
+    # shellcheck disable=SC2046 # names of packages
+    install_packages $(packages_of docker)
+    # a package of its own since Debian 13
+    if [[ $(package_manager) == apt ]] && ! has docker; then install_packages docker-cli; fi
   fi
   if ! docker_answers; then
     refuse_denied_docker
-    say "starting the Docker engine: $(start_docker_command)"
-    start_docker
+    say "starting the Docker engine: $(start_command docker)"
+    start_service docker
     record "service Docker"
   fi
   if ! wait_for 120 docker_answers; then
     refuse_denied_docker
     fail 69 "the Docker engine does not answer" "it was started 120 s ago" "docker info; sudo tail /var/log/dockerd.log, or journalctl -u docker"
-  fi
-}
-
-start_docker() {
-  if on_macos; then
-    open -a Docker
-  elif [[ $(service_manager) == systemd ]]; then
-    quietly "the start" as_root systemctl start docker
-  else
-    as_root sh -c 'setsid nohup dockerd >/var/log/dockerd.log 2>&1 </dev/null &' # outlives this script
   fi
 }
 

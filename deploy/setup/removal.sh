@@ -21,7 +21,7 @@ uninstall() {
   need_an_answer uninstall
   if [[ -f $STATE ]]; then
     say "install made or changed:"
-    grep -v -e '^image-sources ' -e '^vhost-name ' -e '^user-prefix ' "$STATE" | sed 's/^/      /'
+    list_changes
   fi
   say "this removes all of it (packages and services: asked separately), containers, images, .venv and caches"
   if [[ $dry_run == yes ]]; then
@@ -42,7 +42,7 @@ remove_containers() {
   local image
   if ! docker_answers || ! find_compose; then
     if recorded containers; then
-      fail 69 "the containers cannot be removed" "Docker or Compose does not answer" "$(start_docker_command), then again"
+      fail 69 "the containers cannot be removed" "Docker or Compose does not answer" "$(start_command docker), then again"
     fi
     return
   fi
@@ -61,7 +61,7 @@ remove_from_broker() {
   local name
   if [[ -z $(recorded_names user)$(recorded_names vhost)$(recorded_names management) ]]; then return; fi
   if ! broker_is_ready; then
-    fail 69 "users and virtual host cannot be removed" "RabbitMQ does not answer" "$(start_rabbitmq_command), then again"
+    fail 69 "users and virtual host cannot be removed" "RabbitMQ does not answer" "$(start_command rabbitmq), then again"
   fi
   for name in $(recorded_names user); do
     if ! user_exists "$name"; then continue; fi
@@ -74,13 +74,6 @@ remove_from_broker() {
     rabbitmq ctl delete_vhost "$name"
   done
   for name in $(recorded_names management); do disable_management "$name"; done
-}
-
-forget() { # forget KIND: drop all records of this kind
-  local rest
-  if [[ ! -f $STATE ]]; then return; fi
-  rest=$(grep -v -e "^$1\$" -e "^$1 " "$STATE") || true
-  if [[ -n $rest ]]; then printf '%s\n' "$rest" >"$STATE"; else rm -f -- "$STATE"; fi
 }
 
 remove_files() {
@@ -99,13 +92,14 @@ remove_files() {
   if [[ -e .venv/.made-by-setup ]]; then
     say "removing .venv"
     rm -rf -- .venv
+    forget venv
   elif [[ -e .venv ]]; then
     say "kept .venv: it was not made here"
   fi
 }
 
 leave_or_remove_packages() {
-  local packages services command
+  local packages services
   services=$(recorded_names service | paste -s -d ' ' -)
   if [[ -n $services ]]; then say "left running, since others may use it by now: $services"; fi
   packages=$(recorded_names package | paste -s -d ' ' -)
@@ -113,17 +107,11 @@ leave_or_remove_packages() {
     say "no system package was installed, so none is removed"
     return
   fi
-  case $(package_manager) in
-    apt) command="apt-get remove --yes" ;;
-    dnf) command="dnf remove --assumeyes" ;;
-    *) command="brew uninstall" ;;
-  esac
   if [[ $remove_packages == yes ]] || { [[ $yes == no ]] && ask "Also remove the packages $packages? Others may use them by now."; }; then
-    # words of a command, and names of packages
-    # shellcheck disable=SC2086
-    quietly "the removal" as_owner $command $packages
+    # shellcheck disable=SC2086 # names of packages
+    quietly "the removal" package remove $packages
     say "removed the packages $packages"
   else
-    say "left the packages that install installed: $command $packages"
+    say "left the packages that install installed: $packages (--packages removes them)"
   fi
 }

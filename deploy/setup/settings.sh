@@ -99,20 +99,28 @@ write_settings() {
 
 # Replace our lines in .env with standard input, keep all others.
 write_env() {
-  local lines page
+  local lines page keys="$OURS $BUILD_KEYS"
   lines=$(cat)
   page=$(setting FLOWER_BASIC_AUTH)
-  if [[ ! -f .env ]]; then record "env file"; else record "env lines"; fi
+  if [[ ! -f .env ]]; then record "env file"; elif ! recorded "env file"; then record "env lines"; fi
   {
-    if [[ -f .env ]]; then without_our_lines | sed -E "s/^(${OURS// /|})=/$SET_ASIDE&/"; fi
+    if [[ -f .env ]]; then without_our_lines | sed -E "s/^(${keys// /|})=/$SET_ASIDE&/"; fi
     printf '%s\n' "$BEGIN"
     printf '# More settings, each explained, are in .env.example.\n'
     printf '%s\n' "$lines"
     printf 'FLOWER_BASIC_AUTH=%s\n' "${page:-monitor:$(new_password)}"
+    build_lines
     # a name given for this run alone would be lost on the next command
     if [[ -n ${COMPOSE_PROJECT_NAME:-} ]]; then printf 'COMPOSE_PROJECT_NAME=%s\n' "$COMPOSE_PROJECT_NAME"; fi
     printf '%s\n' "$END"
   } | replace_env
+}
+
+# Also where Docker does not answer.
+project_name() {
+  local name
+  name=${COMPOSE_PROJECT_NAME:-$(setting COMPOSE_PROJECT_NAME)}
+  printf '%s\n' "${name:-distributed-test}"
 }
 
 restore_env() { # undo write_env

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import pty
 import re
 import stat
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -220,18 +218,6 @@ def test_without_a_terminal_it_wants_yes(fresh_copy: Stack, command: str) -> Non
     assert fresh_copy.files() == before
 
 
-def test_on_a_terminal_it_asks_and_takes_no_for_an_answer(
-    needs_rabbitmq: object, needs_docker: object, fresh_copy: Stack
-) -> None:
-    before = fresh_copy.files()
-
-    code, shown = _on_a_terminal(fresh_copy, "./setup.sh", answer="\n")
-
-    assert "Do what is marked [todo]? [y/N]" in shown
-    assert code == 130
-    assert fresh_copy.files() == before
-
-
 @pytest.mark.parametrize("arguments", [["--no-such"], ["no-such"], ["doctor", "--no-such"]])
 def test_an_unknown_argument_is_an_error_of_usage(fresh_copy: Stack, arguments: list[str]) -> None:
     done = fresh_copy.run("./setup.sh", *arguments)
@@ -322,25 +308,3 @@ def test_clean_and_uninstall_leave_nothing(needs_rabbitmq: object, needs_docker:
     assert fresh_copy.on_broker() == {"users": [], "permissions": [], "vhosts": []}
     assert fresh_copy.in_docker() == []
     assert set(others) <= set(fresh_copy.output("docker", "image", "ls", "--quiet", "--all").split())
-
-
-def _on_a_terminal(stack: Stack, *command: str, answer: str) -> tuple[int, str]:
-    """Run a command on a pseudo-terminal; type `answer` when it asks. Return its exit code and what it showed."""
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        command, cwd=stack.root, env=stack.env, stdin=theirs, stdout=theirs, stderr=theirs
-    ) as process:
-        os.close(theirs)
-        shown = ""
-        while True:
-            try:
-                read = os.read(ours, 4096).decode(errors="replace")
-            except OSError:  # on Linux, what the end looks like
-                break
-            if not read:
-                break
-            shown += read
-            if shown.endswith("[y/N] "):
-                os.write(ours, answer.encode())
-    os.close(ours)
-    return process.returncode, shown
