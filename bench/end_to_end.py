@@ -1,10 +1,11 @@
-"""No-op tasks there and back through two workers, beside plain Celery on workers of its own."""
+"""No-op tasks there and back through two workers, beside plain Celery on workers of its own, and on the same ones."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 
+from celery import group
 from celery.result import ResultSet
 
 from bench import noop_app, plain_app
@@ -31,14 +32,20 @@ def measure() -> Iterator[Row]:
 
             ours(WARM_UP)
             _plain(WARM_UP)
-            samples = in_turns(rounds, warm_ups=0, ours=ours, celery=_plain)
-        ours_rate, celery_rate = median(samples["ours"]), median(samples["celery"])
+            samples = in_turns(rounds, warm_ups=0, ours=ours, celery=_plain, same=_same)
+        ours_rate, celery_rate, same_rate = (median(samples[side]) for side in ("ours", "celery", "same"))
         yield Row(
             what=f"no-op tasks end to end, {TASKS:,}, prefetch {prefetch}",
             measured=f"{rate(ours_rate)}; plain Celery {rate(celery_rate)} ({ours_rate / celery_rate:.2f} x)",
             must=f"{least:g} x plain Celery" if least else "",
             reached=ours_rate >= least * celery_rate if least else None,
             samples=samples,
+        )
+        yield Row(
+            what=f"no-op tasks end to end, {TASKS:,}, prefetch {prefetch}, the same workers and durability",
+            measured=f"{rate(ours_rate)}; group and join_native {rate(same_rate)} ({ours_rate / same_rate:.2f} x)",
+            must=f"{least:g} x plain Celery" if least else "",
+            reached=ours_rate >= least * same_rate if least else None,
         )
 
 
@@ -47,3 +54,12 @@ def _plain(count: int = TASKS) -> float:
     start = time.perf_counter()
     ResultSet([tasks[index % 2].apply_async() for index in range(count)], app=plain_app.app).join_native(timeout=300)
     return count / (time.perf_counter() - start)
+
+
+def _same() -> float:
+    """Send a group to our workers, and gather it, as Celery does."""
+    tasks = [noop_app.app.tasks[queue] for queue in noop_app.QUEUES]
+    start = time.perf_counter()
+    sent = group([tasks[index % 2].s() for index in range(TASKS)], app=noop_app.app).apply_async()
+    sent.join_native(timeout=300)
+    return TASKS / (time.perf_counter() - start)

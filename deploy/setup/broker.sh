@@ -26,6 +26,7 @@ read_queues() {
 # What a role's user may configure, write and read.
 permissions_of() { # permissions_of ROLE: three lines
   local dead topology control='(.*\.)?celery\.pidbox' replies='dispatch\..*|[0-9a-f-]{36}'
+  read_queues
   dead=$(printf '%s' "$QUEUES" | sed -e 's/|/\\.dead|/g' -e 's/$/\\.dead/')
   # declared, and bound to each other, by whichever worker starts first
   topology="$QUEUES|$dead|results\.dead|tasks|dead|$control"
