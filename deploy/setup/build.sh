@@ -38,7 +38,7 @@ found_options() {
   done
 }
 
-index() { printf '%s\n' "${PIP_INDEX_URL:-https://pypi.org/simple}" | without_password; }
+index() { printf '%s\n' "${PIP_INDEX_URL:-PyPI}" | without_password; }
 
 do_options() { grep -E '^((WORKER_|MONITOR_)?BROKER_URL|BROKER_CA|BROKER_TLS_NAME)=' .env | write_env; }
 

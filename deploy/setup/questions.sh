@@ -39,7 +39,7 @@ ask_for_build() {
   if ! asks; then return; fi
   say "The image is made of a base image and of Python packages. Where the Internet cannot be reached, name your own."
   enter BASE_IMAGE "Base image, with Python 3.11 or newer?" python:3.13-slim
-  enter PIP_INDEX_URL "Package index?" https://pypi.org/simple
+  enter PIP_INDEX_URL "Package index?" PyPI
   if [[ $PIP_INDEX_URL == https://* && -z $BUILD_CA ]]; then
     enter build_ca "File (PEM) of the authority that signed the index's or the proxy's certificate?" "the public authorities"
   fi

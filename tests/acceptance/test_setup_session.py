@@ -69,7 +69,7 @@ def test_each_question_has_a_default_and_no_is_taken_for_an_answer(fresh_copy: S
     ]
     assert defaults.pop("Serve it?", "y/N") == "y/N"  # the broker may serve its page already
     assert list(defaults.values()) == [
-        *("this machine", "python:3.13-slim", "https://pypi.org/simple", "the public authorities", "Y/n")
+        *("this machine", "python:3.13-slim", "PyPI", "the public authorities", "Y/n")
     ]
     assert code == 130
     assert fresh_copy.files() == before
