@@ -20,7 +20,7 @@ start_command() { # start_command rabbitmq|docker: as a user would type it
     systemd-rabbitmq) printf 'systemctl start rabbitmq-server' ;;
     systemd-docker) printf 'systemctl start docker' ;;
     # not through su, as the package's command does for root: PAM would set the limit of open files anew
-    *-rabbitmq) printf 'setpriv --reuid=rabbitmq --regid=rabbitmq --init-groups --reset-env rabbitmq-server -detached' ;;
+    *-rabbitmq) printf 'setpriv --reuid=rabbitmq --regid=rabbitmq --init-groups --reset-env /usr/sbin/rabbitmq-server -detached' ;;
     *-docker) printf 'dockerd' ;;
   esac
 }
