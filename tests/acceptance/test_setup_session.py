@@ -68,9 +68,7 @@ def test_each_question_has_a_default_and_no_is_taken_for_an_answer(fresh_copy: S
         authority,
     ]
     assert defaults.pop("Serve it?", "y/N") == "y/N"  # the broker may serve its page already
-    assert list(defaults.values()) == [
-        *("this machine", "python:3.13-slim", "PyPI", "the public authorities", "Y/n")
-    ]
+    assert list(defaults.values()) == [*("this machine", "python:3.13-slim", "PyPI", "the public authorities", "Y/n")]
     assert code == 130
     assert fresh_copy.files() == before
 
