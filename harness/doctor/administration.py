@@ -12,7 +12,8 @@ from harness.broker_node import rabbitmqctl
 from harness.errors import UnavailableError
 
 #: An expression for the node, with the virtual host to fill in. These are the functions behind rabbitmqctl's own
-#: list_connections, list_permissions, list_queues and list_bindings [tried on 3.10.8].
+#: list_connections, list_permissions, list_queues and list_bindings [tried on 3.10.8]. A connection that is being opened
+#: has no client properties yet: `none`, which is not a list.
 _QUESTION = """
 V = <<"{vhost}"/utf8>>,
 Known = fun(Ask) -> try Ask() catch _:_ -> [] end end,
@@ -24,7 +25,7 @@ io:format("~ts~n", [rabbit_json:encode(#{{
     {{ok, Time}} when is_integer(Time) -> Time; _ -> null end,
   loopback_users => application:get_env(rabbit, loopback_users, []),
   connections => [Name || [{{client_properties, Said}}] <- rabbit_networking:connection_info_all([client_properties]),
-    {{<<"connection_name">>, _, Name}} <- Said],
+    is_list(Said), {{<<"connection_name">>, _, Name}} <- Said],
   permissions => Known(fun() -> [maps:from_list(P) || P <- rabbit_auth_backend_internal:list_vhost_permissions(V)] end),
   queues => Known(fun() -> [#{{name => element(4, proplists:get_value(name, Q)),
     consumers => proplists:get_value(consumers, Q, 0), messages => proplists:get_value(messages, Q, 0)}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -40,6 +41,13 @@ def test_a_healthy_broker_has_nothing_to_find(examine: Examine) -> None:
     assert of_broker == levels(checks, "ok") & of_broker
     assert len(of_broker) == 10
     assert {"queues", "exchanges", "bindings", "dead letters", "reply queues"} <= levels(checks, "ok")
+
+
+def test_a_connection_that_somebody_is_just_opening_hides_nothing(examine: Examine, broker: OwnBroker) -> None:
+    with socket.create_connection(("localhost", broker.port)) as opening:
+        opening.sendall(b"AMQP\x00\x00\x09\x01")
+        assert opening.recv(1)  # the node has begun; it waits ten seconds for what comes next
+        assert {"alarms", "bindings", "reply queues"} <= levels(examine(), "ok")
 
 
 # --- who is let in --------------------------------------------------------------------------------
