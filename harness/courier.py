@@ -309,12 +309,14 @@ class Courier:
         if entries:
             self._journal.sent(first, self._ledger.attempted, self.now())
             self._journal.flush()
-        for entry in entries:
-            self._tell(Moment.SENT, entry, "Dispatching task...")
-        with self._link.together():
+        try:
+            with self._link.together():
+                for entry in entries:
+                    entry.published_at = self._published_at = self.now()
+                    self._send(entry)
+        finally:  # told while the broker is at work; before anything that it says, which is read in `drain`
             for entry in entries:
-                entry.published_at = self._published_at = self.now()
-                self._send(entry)
+                self._tell(Moment.SENT, entry, "Dispatching task...", entry.published_at)
         return len(entries)
 
     def _publish_again(self) -> int:
@@ -451,8 +453,8 @@ class Courier:
 
     # --- telling ----------------------------------------------------------------------------------
 
-    def _tell(self, moment: Moment, entry: Entry, detail: str) -> None:
-        self._on_event(self._event(moment, entry.spec.task, self._ids.at(entry.index), detail))
+    def _tell(self, moment: Moment, entry: Entry, detail: str, at: float | None = None) -> None:
+        self._on_event(self._event(moment, entry.spec.task, self._ids.at(entry.index), detail, at))
 
-    def _event(self, moment: Moment, task: str, task_id: str, detail: str) -> Event:
-        return Event(moment=moment, at=self.now(), task=task, task_id=task_id, detail=detail)
+    def _event(self, moment: Moment, task: str, task_id: str, detail: str, at: float | None = None) -> Event:
+        return Event(moment=moment, at=at or self.now(), task=task, task_id=task_id, detail=detail)
