@@ -13,19 +13,14 @@ from harness.activity import Busyness
 from harness.expected import ExpectedTasks, RetryPolicy
 from harness.expected_run import Routes, Shares, run_checks
 from harness.intervals import Intervals, union_s
-from harness.model import (
-    Check,
-    DeadLetter,
-    FaultRecord,
-    LedgerCounts,
-    Metrics,
-    Outcome,
-    Roster,
-    Route,
-    Scenario,
-    State,
-    TaskTally,
-)
+from harness.model.dead_letter import DeadLetter
+from harness.model.fault import FaultRecord
+from harness.model.ledger import LedgerCounts, State
+from harness.model.metrics import Metrics, TaskTally
+from harness.model.outcome import Outcome
+from harness.model.report import Check
+from harness.model.scenario import Scenario
+from harness.model.topology import Roster, Route
 from harness.stats import Histogram
 from harness.tally import Tally
 
@@ -116,6 +111,7 @@ class Judge:
         self._intervals: defaultdict[str, Intervals] = defaultdict(Intervals)  # by node: when the last attempts ran
         self._paced: set[str] = set()  # nodes that got tasks at a rate
         self._away: dict[tuple[str, str], Tally] = {}  # by node and queue: tasks of nodes that came during the run
+        self._newcomers: set[str] = set()  # those of them that consume what they should
         self._unroutable = 0  # ended unacknowledged, as they should
         self._sequential_s = 0.0
         self._retries = 0
@@ -151,7 +147,7 @@ class Judge:
             return
         self._evidence.add(outcome.queue_evidence)
         self._queues.note(outcome.queue == own, f"{who} arrived on {outcome.queue}, declared for {own}")
-        if self._disturbed and outcome.node and outcome.node not in self._nodes:
+        if outcome.node and outcome.node not in self._nodes:
             self._away.setdefault((outcome.node, own), Tally()).note(False, who)
         else:
             self._homes.note(*self._home(outcome, own, who))
@@ -183,7 +179,7 @@ class Judge:
         """Judge whether the node that ran it is one of the queue's service, and consumes that queue alone."""
         node = self._nodes.get(outcome.node or "")
         if node is None:
-            return False, f"{who} ran on {outcome.node}, which did not answer before the run"
+            return False, f"{who} ran on a node that is not named"
         if node.queues != (own,):
             return False, f"{who} ran on {node.name}, which consumes {', '.join(node.queues) or 'nothing'}"
         if node.service != self._owners.get(own):
@@ -215,17 +211,32 @@ class Judge:
     def thresholds(self, ledger: LedgerCounts) -> tuple[Check, ...]:
         return thresholds.judge(self._scenario.expect.thresholds, self._distributions, ledger)
 
-    def arrived(self, roster: Roster) -> None:
-        """Judge the tasks of nodes that came during the run, by what they consume after it."""
+    @property
+    def newcomers(self) -> bool:
+        """Whether tasks ran on nodes of which nobody knows yet where they belong: ask, and tell `arrived`."""
+        return bool(self._away)
+
+    def arrived(self, roster: Roster, *, last: bool = False) -> None:
+        """Judge the tasks of nodes that came during the run, by what they consume now.
+
+        Args:
+            last: The run is over: who has not answered by now never will. Until then, only a node that consumes what
+                it should is known: one that is stopping consumes nothing any more.
+        """
         nodes = {node.name: node for node in roster.nodes}
-        for (name, own), tasks in self._away.items():
+        for (name, own), tasks in list(self._away.items()):
             node = nodes.get(name)
             at_home = node is not None and node.queues == (own,) and node.service == self._owners.get(own)
+            if node is not None and at_home:
+                self._nodes[name] = node
+                self._newcomers.add(name)
+            elif not last:
+                continue
             seen = f"consumes {', '.join(node.queues)}" if node else "answered neither before the run nor after it"
             for number in range(tasks.judged):
                 who = tasks.offenders[min(number, len(tasks.offenders) - 1)]
                 self._homes.note(at_home, f"{who} ran on {name}, which {seen}")
-        self._away.clear()
+            del self._away[name, own]
 
     def checks(
         self,
@@ -235,7 +246,7 @@ class Judge:
         faults: Sequence[FaultRecord] | None = (),
     ) -> tuple[Check, ...]:
         """Judge the whole run; in the order in which a reader asks."""
-        self.arrived(Roster())
+        self.arrived(Roster(), last=True)
         attempted = ledger.attempted
         checks = []
         if self._confirms:
@@ -248,7 +259,7 @@ class Judge:
             )
         places = ", ".join(f"{count} from {place}" for place, count in sorted(self._seen.items())[:8])
         by = f" (by {' and '.join(sorted(self._evidence))})" if self._evidence else ""
-        homes = sorted({node.name for node in self._roster.nodes if node.queues})
+        homes = sorted({*self._newcomers, *(node.name for node in self._roster.nodes if node.queues)})
         checks.append(self._outcome(ledger))
         if any(spec.queue is None for spec in self._scenario.tasks):
             checks += [

@@ -12,7 +12,6 @@ from typing import Any
 from celery import Celery
 
 from harness import app_facts, broker, dead_letters
-from harness import roster as rosters
 from harness.checks import Judge
 from harness.courier import WINDOW, Courier, reply_queue
 from harness.errors import UnavailableError
@@ -23,7 +22,15 @@ from harness.journal import Journal, Unrecorded, read
 from harness.ledger import Ledger, TaskIds
 from harness.load_pacing import schedule
 from harness.load_plan import LoadPlan
-from harness.model import MAX_HELD, DeadLetter, Event, Fault, FaultRecord, Outcome, Report, Roster, Scenario, State
+from harness.model.dead_letter import DeadLetter
+from harness.model.event import Event
+from harness.model.fault import Fault, FaultRecord
+from harness.model.ledger import State
+from harness.model.outcome import Outcome
+from harness.model.report import MAX_HELD, Report
+from harness.model.scenario import Scenario
+from harness.model.topology import Roster
+from harness.newcomers import Newcomers, who_consumes
 from harness.output import ResultsFile
 from harness.relay import Relay, through
 from harness.replay import replay
@@ -139,6 +146,7 @@ class Run:
         )
         dead = [] if self._embedded else dead_letters.dead_queues(app, self._declared.values())
         self._watch = Watch(app, dead, self._is_ours)
+        self._newcomers = Newcomers(app, sorted(set(self._declared.values())))
         self.faults = Faults(faults, aim, total=scenario.task_count, now=self.courier.now, on_note=on_note)
         self._began = False
         self._on_begin, self._on_outcome = on_begin, on_outcome
@@ -183,9 +191,9 @@ class Run:
             letters = self._expected_dead_letters()
         with suppress(KeyboardInterrupt):
             self.courier.close()
-        if self._disturbed and not self.left_at_once:
+        if self._judge.newcomers and not self.left_at_once:
             with suppress(KeyboardInterrupt, UnavailableError):
-                self._judge.arrived(self._roster_now())
+                self._judge.arrived(who_consumes(self._app, self._newcomers.queues), last=True)
         return self._report(stopped_at, letters, faults)
 
     def _begin(self, at: float) -> None:
@@ -200,6 +208,9 @@ class Run:
         self._claim(self._watch.results())
         for letter in self._watch.letters():
             self.courier.bury(letter)
+        self._newcomers.tick(self._judge.newcomers)
+        if roster := self._newcomers.answer():
+            self._judge.arrived(roster)
         on_tick(self)
 
     def _claim(self, results: list[tuple[Mapping[str, Any], str]]) -> None:
@@ -282,10 +293,6 @@ class Run:
         except UnavailableError as exc:
             self._on_note(f"dead letters not looked for: {exc.what}")
             return []
-
-    def _roster_now(self) -> Roster:
-        with broker.connect(self._app) as connection, broker.said_plainly(self._app):
-            return rosters.roster(self._app, connection, sorted(set(self._declared.values())))
 
     def _report(self, stopped_at: float, letters: list[DeadLetter], faults: tuple[FaultRecord, ...]) -> Report:
         counts = self.ledger.counts

@@ -237,6 +237,10 @@ def test_backlog_and_unacked_add_up_to_what_was_sent(scaled: Stack, caller: Call
     assert status["nodes"][0]["unacked"] == 2
 
 
+def worked(stack: Stack, container: str) -> bool:
+    return " succeeded in " in stack.run("docker", "logs", container).stdout
+
+
 def test_watch_shows_the_change(scaled: Stack) -> None:
     scale(scaled, "set", "worker-a=1")  # .env says so when the watch begins
     with subprocess.Popen(
@@ -274,13 +278,13 @@ def test_make_scales_and_shows(scaled: Stack) -> None:
         assert "Traceback" not in done.stdout
 
 
-def test_going_down_under_load_loses_nothing_and_repeats_nothing(scaled: Stack) -> None:
+def test_going_up_and_down_under_load_loses_nothing_repeats_nothing_and_knows_who_came(scaled: Stack) -> None:
     config, results = scaled.root / "load.yml", scaled.root / "load.json"
     tasks = [{"task": "task_a", "count": 250, "kwargs": {"work_s": 0.2}, "rate": "10/s"}]
     workers = {"worker-a": {"queue": "queue_a"}}
     scenario = {"description": "load", "tasks": tasks, "timeout": "120s"}
     config.write_text(json.dumps({"version": 1, "workers": workers, "scenarios": {"load": scenario}}))
-    scale(scaled, "set", "worker-a=4")
+    scale(scaled, "set", "worker-a=2")
     try:
         with subprocess.Popen(
             [PYTHON, "dispatch.py", "load", "--config", "load.yml", "-o", "load.json", "--format", "plain"],
@@ -291,8 +295,9 @@ def test_going_down_under_load_loses_nothing_and_repeats_nothing(scaled: Stack) 
             text=True,
         ) as run:
             wait_until(lambda: service(document(scaled, "status"), "worker-a")["unacked"], 30, "tasks run")
-            for count in (2, 1):
+            for count in (4, 1):
                 scale(scaled, "set", f"worker-a={count}")
+                wait_until(lambda: all(worked(scaled, one) for one in running(scaled, "worker-a")), 30, "each ran some")
                 assert run.poll() is None, run.communicate()[0]
             output, _ = run.communicate(timeout=180)
         assert run.returncode == 0, output

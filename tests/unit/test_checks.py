@@ -9,22 +9,13 @@ import pytest
 
 from harness.checks import Judge
 from harness.errors import ExitCode
-from harness.model import (
-    Check,
-    Fault,
-    FaultKind,
-    FaultRecord,
-    LedgerCounts,
-    Node,
-    Outcome,
-    Recovery,
-    Roster,
-    Scenario,
-    State,
-    TaskExpectation,
-    TaskSpec,
-    WorkerSpec,
-)
+from harness.model.expectation import TaskExpectation
+from harness.model.fault import Fault, FaultKind, FaultRecord, Recovery
+from harness.model.ledger import LedgerCounts, State
+from harness.model.outcome import Outcome
+from harness.model.report import Check
+from harness.model.scenario import Scenario, TaskSpec
+from harness.model.topology import Node, Roster, WorkerSpec
 from tests.sample_reports import basic
 
 A = Outcome(
@@ -123,7 +114,7 @@ def test_a_completed_task_without_queue_evidence_does_not_pass_as_on_its_queue()
         ),
         pytest.param(
             replace(ROSTER, nodes=ROSTER.nodes[:1]),
-            "task_b id-b ran on worker-b@h, which did not answer before the run",
+            "task_b id-b ran on worker-b@h, which answered neither before the run nor after it",
             "queue_b has 1 consumers, 0 nodes named themselves",
             id="a node that did not answer",
         ),
@@ -260,15 +251,16 @@ def disturbed(
     ledger: LedgerCounts = LEDGER,
     after: Roster | None = None,
     scenario: Scenario = SCENARIO,
+    faults: bool = True,
 ) -> dict[str, Check]:
     """Args:
     after: Who answered after the run; None: nobody asked.
     """
-    judge = Judge(ROSTER, scenario, confirms=True, disturbed=True)
+    judge = Judge(ROSTER, scenario, confirms=True, disturbed=faults)
     for outcome in outcomes:
         judge.observe(outcome)
     if after is not None:
-        judge.arrived(after)
+        judge.arrived(after, last=True)
     return {check.name: check for check in judge.checks(ledger, 0.72)}
 
 
@@ -298,14 +290,40 @@ def test_a_duplicate_is_no_failure_of_a_disturbed_run_where_it_is_explained(
         (Node(name="worker-b@new", queues=("queue_a",)), "consumes queue_a"),
     ],
 )
-def test_a_node_that_came_during_a_disturbed_run_is_judged_by_what_it_consumes_after_it(
-    node: Node | None, evidence: str | None
+@pytest.mark.parametrize("faults", [True, False])
+def test_a_node_that_came_during_the_run_is_judged_by_what_it_consumes_after_it(
+    node: Node | None, evidence: str | None, faults: bool
 ) -> None:
-    check = disturbed((A, replace(B, node="worker-b@new")), after=Roster(nodes=(node,) if node else ()))[HOMES]
+    after = Roster(nodes=(node,) if node else ())
+    check = disturbed((A, replace(B, node="worker-b@new")), after=after, faults=faults)[HOMES]
     assert check.passed is (evidence is None)
     assert check.evidence == (
-        f"task_b id-b ran on worker-b@new, which {evidence}" if evidence else "2 of 2, on worker-a@h, worker-b@h"
+        f"task_b id-b ran on worker-b@new, which {evidence}"
+        if evidence
+        else "2 of 2, on worker-a@h, worker-b@h, worker-b@new"
     )
+
+
+def test_a_node_that_came_and_went_during_the_run_is_known_by_what_it_said_meanwhile() -> None:
+    new = replace(B, node="worker-b@new")
+    judge = Judge(ROSTER, SCENARIO, confirms=True)
+    judge.observe(new)
+    judge.arrived(Roster(nodes=(Node(name="worker-b@new", queues=()),)))  # it is starting, or stopping
+    assert judge.newcomers
+    judge.arrived(Roster(nodes=(Node(name="worker-b@new", queues=("queue_b",)),)))
+    judge.observe(new)
+    assert not judge.newcomers
+    judge.arrived(Roster(), last=True)
+    (homes,) = [check for check in judge.checks(LEDGER, 0.72) if check.name == HOMES]
+    assert homes.passed
+
+
+def test_it_is_asked_after_new_nodes_only_where_there_are_some() -> None:
+    judge = Judge(ROSTER, SCENARIO, confirms=True)
+    judge.observe(A)
+    assert not judge.newcomers
+    judge.observe(replace(B, node="worker-b@new"))
+    assert judge.newcomers
 
 
 def test_a_node_of_another_service_that_came_during_the_run_is_not_at_home() -> None:
