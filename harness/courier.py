@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from celery import Celery
-from kombu.serialization import dumps
 
+from harness.amqp_link import AmqpLink
+from harness.batch import Batch
+from harness.in_flight import Entry
 from harness.journal import Journal
-from harness.ledger import Entry, Ledger, TaskIds
-from harness.link import AmqpLink, Link, VirtualLink
-from harness.model import DeadLetter, Event, Moment, Outcome, State, TaskSpec
+from harness.ledger import Ledger
+from harness.link import Link
+from harness.model.dead_letter import DeadLetter
+from harness.model.event import Event, Moment
+from harness.model.ledger import State
+from harness.model.outcome import Outcome
+from harness.model.scenario import TaskSpec
 from harness.pacing import schedule
 from harness.replay import Position
 from harness.reply import Reply
+from harness.task_ids import TaskIds
+from harness.virtual_link import VirtualLink
 
 #: Messages in flight at most; further ones are published as earlier ones come back.
 WINDOW = 8192
@@ -31,8 +39,15 @@ LOOK_S = 0.1
 #: many (half of what the broker sends ahead), and the first of them at most so long, in seconds.
 SETTLE_REPLIES = 500
 SETTLE_S = 0.05
+#: A message that the broker could not take (basic.nack) is published again so often, first after so long, in seconds,
+#: which doubles each time. A queue of a cluster whose leader is gone has another one within that; a queue that is full
+#: and refuses (x-overflow: reject-publish) may have room.
+NACK_RETRIES = 5
+NACK_WAIT_S = 0.1
 #: A resumed run first takes the states that wait for it: all have come when there is none for this long, in seconds.
 COLLECTED_S = 0.3
+#: What comes after a run's end is read until there is nothing more for this long, in seconds.
+LATE_S = 0.05
 #: After an interrupt, how long what has started may still finish, in seconds.
 INTERRUPT_GRACE_S = 2.0
 #: A message that nobody has consumed this long after the run's deadline is dead-lettered, in seconds.
@@ -49,38 +64,6 @@ def clock() -> Callable[[], float]:
 
 def reply_queue(run_id: str) -> str:
     return f"dispatch.{run_id}"
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """Messages of one TaskSpec: what Celery's own factory builds, once, with the id left to fill in."""
-
-    exchange: str
-    routing_key: str
-    headers: Mapping[str, Any]
-    body: bytes
-
-    @classmethod
-    def build(cls, app: Celery, spec: TaskSpec, run_id: str, expires_s: float) -> _Batch:
-        message = app.amqp.as_task_v2(
-            "", spec.task, args=spec.args, kwargs=dict(spec.kwargs), expires=expires_s, root_id="-"
-        )
-        if spec.queue is None:
-            route = app.amqp.router.route({}, spec.task, spec.args, dict(spec.kwargs))
-            queue = route["queue"]
-            exchange, routing_key = queue.exchange.name, route.get("routing_key") or queue.routing_key
-        else:
-            exchange, routing_key = "", spec.queue  # the default exchange: to this queue, whatever is bound to it
-        _, _, body = dumps(message.body, serializer="json")  # kombu's JSON, which the worker decodes
-        return cls(
-            exchange=exchange,
-            routing_key=routing_key,
-            headers={**message.headers, "run_id": run_id},
-            body=body.encode() if isinstance(body, str) else body,
-        )
-
-    def headers_for(self, task_id: str) -> dict[str, Any]:
-        return {**self.headers, "id": task_id, "root_id": task_id}
 
 
 class Courier:
@@ -125,7 +108,7 @@ class Courier:
         self._window = window
         self.now = now or clock()
         expires_s = timeout_s + EXPIRY_MARGIN_S
-        self._batches = {id(spec): _Batch.build(app, spec, ids.run_id, expires_s) for spec in tasks}
+        self._batches = {id(spec): Batch.build(app, spec, ids.run_id, expires_s) for spec in tasks}
         self._schedule = plan or schedule(tasks)
         self._next = next(self._schedule, None)
         self._publish_for_s = publish_for_s
@@ -133,15 +116,23 @@ class Courier:
         self._link: Link = link(app, reply_queue(ids.run_id), REPLY_TTL_S, expires_s, url)
         self._link.on_confirm = self._confirmed
         self._link.on_refusal = self._refused
+        self._link.on_nack = self._nacked
         self._link.on_reply = self._replied
         self._link.on_block = lambda reason: self.notes.append(f"the broker blocked publishing: {reason}")
         self._journaled = 0  # ids below this are on disk as attempted
         self._resumed = False
         self._received_at = self._published_at = 0.0  # the last state, the last message
+        self._nacks: Counter[int] = Counter()  # by id: how often the broker could not take it
+        self._again: list[int] = []  # ids to be published again for that
+        self._again_at = 0.0
         self._maybe_published = 0  # ids below this may have been published by an earlier process
         self._pace_from = 0.0  # when the schedule begins, ours
         self._interrupted_at: float | None = None
         self._settle_at = 0.0  # when the replies taken so far are acknowledged
+        self._over = False  # the run has ended: an id in flight gets no final state any more
+        self._heard = 0  # states received
+        self._late: set[str] = set()  # ids whose final state came after that
+        self._left: set[str] = set()  # ids that ended without one
         self._leaving = False
         self.waiting = False  # for a broker that may be gone, with every count in order
         self.started_at = 0.0
@@ -290,6 +281,8 @@ class Courier:
             self._next, self._total = None, self._ledger.attempted
         if self._interrupted_at is not None or self._link.blocked:
             return 0
+        if self._again:
+            return self._publish_nacked()
         first = self._ledger.attempted
         while (
             self._ledger.attempted - first < BURST
@@ -326,10 +319,18 @@ class Courier:
         if again:
             self._journal.note({"again": [entry.index for entry in again]})
             self._journal.flush()
+        self._again.clear()
         for entry in again:
             self._ledger.republish(entry.index)
             self._send(entry)
         return len(again)
+
+    def _publish_nacked(self) -> int:
+        """Publish what the broker could not take on a new channel, once it has answered to all of the old one."""
+        if self._link.unconfirmed or self.now() < self._again_at:
+            return 0
+        self._link.renew()
+        return self._publish_again()
 
     def _send(self, entry: Entry) -> None:
         batch = self._batches[id(entry.spec)]
@@ -346,6 +347,8 @@ class Courier:
     def _confirmed(self, task_id: str) -> None:
         index, now = self._index(task_id), self.now()
         self._journal.confirmed(index, now)
+        if task_id in self._left:
+            return
         entry = self._ledger.confirm(index, now)
         if entry:
             self._tell(Moment.PENDING, entry, f"Task ID: {task_id}")
@@ -357,6 +360,16 @@ class Courier:
         if outcome:
             self._end(outcome)
 
+    def _nacked(self, task_id: str) -> None:
+        index = self._index(task_id)
+        self._nacks[index] += 1
+        if self._nacks[index] > NACK_RETRIES:
+            self._refused(task_id, f"the broker refused it {self._nacks[index]} times (basic.nack)")
+            return
+        if not self._again:
+            self._again_at = self.now() + NACK_WAIT_S * 2 ** (self._nacks[index] - 1)
+        self._again.append(index)
+
     def _index(self, task_id: str) -> int:
         index = self._ids.index(task_id)
         assert index is not None  # the link only gives back what it was given
@@ -367,6 +380,12 @@ class Courier:
     def _replied(self, meta: Mapping[str, Any], body: str) -> None:
         reply = Reply.of(meta, self.now())
         self._journal.got(body, reply.at)
+        self._heard += 1
+        if reply.task_id in self._left:
+            return
+        if self._over and reply.final and self._ids.index(reply.task_id) in self._ledger.in_flight:
+            self._late.add(reply.task_id)
+            return
         self._received_at = reply.at
         outcome = self._ledger.receive(reply)
         if outcome:
@@ -406,17 +425,34 @@ class Courier:
         if entry:
             self._end(self._ledger.bury(entry, letter.words))
 
+    def late(self) -> Collection[str]:
+        """Read what has come since the run ended; return the ids of which it is the end.
+
+        These stay unfinished: it came too late. It is in the journal, where a resume finds it.
+        """
+        self._over = True
+        heard = -1
+        with suppress(*self._link.outages):
+            while heard != self._heard:
+                heard = self._heard
+                self._link.drain(LATE_S)
+                self._settle()
+        return self._late
+
     def finish(self, locate: Callable[[str], tuple[State, str]]) -> None:
         """End what has no final state: unconfirmed ids as such, the others where `locate` finds them."""
-
         if self._link.confirms:
             self._ledger.vouch(self.now())
+        if self._nacks:
+            times = f"{self._nacks.total()} times (basic.nack), {len(self._nacks)} messages in all"
+            self.notes.append(f"the broker could not take a message {times}; what it refused was published again")
 
         def column(entry: Entry) -> tuple[State, str]:
             if entry.confirmed_at is None and not entry.last_state and self._link.confirms:
                 return State.UNACKNOWLEDGED, "the broker never confirmed it"
             return locate(self._ids.at(entry.index))
 
+        self._left = {self._ids.at(index) for index in self._ledger.in_flight}
         for outcome in self._ledger.close(column):
             self._end(outcome)
 

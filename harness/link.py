@@ -1,31 +1,13 @@
-"""The courier's connection: what it needs of a broker, over RabbitMQ and over kombu's virtual transports.
+"""What the courier needs of a broker, said once for RabbitMQ and for kombu's virtual transports.
 
 A link knows task ids and bytes; which id means what is the courier's and the ledger's business.
 """
 
 from __future__ import annotations
 
-import json
-import socket
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
-
-from amqp import ChannelError, Message, spec
-from celery import Celery
-from kombu import Consumer, Exchange, Producer, Queue
-
-from harness.broker import SILENCE_S, dial
-
-#: How long a connection may take to come up, in seconds.
-CONNECT_TIMEOUT_S = 4.0
-#: How long a message may wait for the network to take it, in seconds.
-WRITE_TIMEOUT_S = 5.0
-#: States handled in one look at most, so that publishing has its turn.
-LOOK_LIMIT = 512
-#: Replies that the broker sends ahead of their acknowledgement.
-REPLY_PREFETCH = 1000
 
 
 class Link(Protocol):
@@ -33,6 +15,7 @@ class Link(Protocol):
 
     on_confirm: Callable[[str], None]  # the broker has the message of this task id
     on_refusal: Callable[[str, str], None]  # it has not, and will not: task id, reason
+    on_nack: Callable[[str], None]  # it could not take the message on this channel; on another it may: task id
     on_reply: Callable[[Mapping[str, Any], str], None]  # a state of a task, as its worker's backend wrote it; its JSON
     on_block: Callable[[str], None]  # the broker takes nothing for now: reason
     confirms: bool  # whether on_confirm is ever called
@@ -48,6 +31,8 @@ class Link(Protocol):
     def open(self) -> None: ...
 
     def reopen(self) -> None: ...
+
+    def renew(self) -> None: ...
 
     def publish(self, task_id: str, headers: dict[str, Any], body: bytes, exchange: str, routing_key: str) -> None: ...
 
@@ -70,298 +55,18 @@ def _nothing(*_: Any) -> None:
     pass
 
 
-class _Callbacks:
+class Callbacks:
+    """What a link begins with: nobody listens yet."""
+
     def __init__(self) -> None:
         self.on_confirm: Callable[[str], None] = _nothing
         self.on_refusal: Callable[[str, str], None] = _nothing
+        self.on_nack: Callable[[str], None] = _nothing
         self.on_reply: Callable[[Mapping[str, Any], str], None] = _nothing
         self.on_block: Callable[[str], None] = _nothing
         self.blocked = False
 
 
-class AmqpLink(_Callbacks):
-    """RabbitMQ: mandatory messages, confirms counted as they arrive, replies from a durable queue of the run's own.
-
-    With `confirm_publish`, py-amqp waits for each confirm before the next publish (some 800 a second); its
-    `basic_publish` also looks for `connection.blocked` each time. So the connection is made without the
-    option, and messages are sent as frames: confirms and blocks are read where everything else is, in `drain`.
-    """
-
-    confirms = True
-
-    def __init__(
-        self, app: Celery, reply_queue: str, reply_ttl_s: float, expires_s: float, url: str | None = None
-    ) -> None:
-        super().__init__()
-        self._app = app
-        self._reply_queue = reply_queue
-        self._reply_ttl_ms = int(reply_ttl_s * 1000)
-        self._expiration_ms = str(int(expires_s * 1000))
-        self._heartbeat_s = float(app.conf.broker_heartbeat or 0)
-        options = {
-            **app.conf.broker_transport_options,
-            "confirm_publish": False,
-            # a broker that stops reading, or owes an answer, must not hold the loop
-            "write_timeout": WRITE_TIMEOUT_S,
-            "read_timeout": SILENCE_S,
-        }
-        self._connection = app.connection_for_write(
-            url, connect_timeout=CONNECT_TIMEOUT_S, transport_options=options, heartbeat=self._heartbeat_s
-        )
-        self.outages = (*self._connection.connection_errors, *self._connection.channel_errors, OSError)
-        self._waiting: dict[int, str] = {}  # delivery tag -> task id, in publishing order
-        # the last replies taken: all that the broker may send again, since an acknowledgement can get lost
-        self._handled: dict[tuple[Any, ...], None] = {}
-        self._reply_tag = self._settled_tag = 0  # the last reply taken, and the last one acknowledged
-        self._beat_at = 0.0
-
-    def open(self) -> None:
-        """Connect, select confirms, declare and consume the reply queue."""
-        dial(self._connection)
-        self._amqp = self._connection.connection
-        self._amqp.on_blocked = self._block
-        self._amqp.on_unblocked = self._unblock
-        self._open_out()
-        self._in = self._connection.channel()
-        self._in.queue_declare(
-            queue=self._reply_queue,
-            durable=True,
-            auto_delete=False,
-            arguments={"x-queue-type": "quorum", "x-expires": self._reply_ttl_ms},
-        )
-        self._in.basic_qos(0, REPLY_PREFETCH, False)
-        self._in.basic_consume(self._reply_queue, callback=self._on_message)
-
-    def _open_out(self) -> None:
-        self._waiting.clear()
-        self._tag = 0
-        self._out = self._connection.channel()
-        self._out.confirm_select()
-        self._out.events["basic_ack"].add(self._on_ack)
-        self._out.events["basic_nack"].add(self._on_nack)
-        self._out.events["basic_return"].add(self._on_return)
-
-    def reopen(self) -> None:
-        self._connection.collect()
-        self._reply_tag = self._settled_tag = 0
-        self.blocked = False
-        self.open()
-
-    @property
-    def unconfirmed(self) -> int:
-        return len(self._waiting)
-
-    @property
-    def unsettled(self) -> int:
-        return self._reply_tag - self._settled_tag
-
-    def publish(self, task_id: str, headers: dict[str, Any], body: bytes, exchange: str, routing_key: str) -> None:
-        message = Message(
-            body,
-            application_headers=headers,
-            content_type="application/json",
-            content_encoding="utf-8",
-            delivery_mode=2,
-            correlation_id=task_id,
-            reply_to=self._reply_queue,
-            expiration=self._expiration_ms,
-        )
-        self._tag += 1
-        self._waiting[self._tag] = task_id
-        mandatory, immediate = True, False
-        self._out.send_method(spec.Basic.Publish, "Bssbb", (0, exchange, routing_key, mandatory, immediate), message)
-
-    @contextmanager
-    def together(self) -> Iterator[None]:
-        """Send what is published inside in as few packets as it fits in, at the end at the latest.
-
-        The broker then writes messages of several quorum queues to its disk at once, instead of one sync after the
-        other: each queue's members share one write-ahead log. Linux only; elsewhere each goes at once.
-        """
-        if not hasattr(socket, "TCP_CORK"):
-            yield
-            return
-        sock = self._amqp.sock
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
-        try:
-            yield
-        finally:
-            with suppress(OSError):  # the connection is gone: whoever uses it next is told
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
-
-    def drain(self, timeout_s: float) -> None:
-        """Handle what has arrived; wait up to `timeout_s` for the first of it."""
-        self._beat()
-        try:
-            for _ in range(LOOK_LIMIT):
-                self._amqp.drain_events(timeout=timeout_s)
-                timeout_s = 0
-        except TimeoutError as exc:
-            if exc.errno is not None:  # not ours: the operating system gave the connection up
-                raise
-        except ChannelError as exc:
-            if exc.method_sig != spec.Basic.Publish:
-                raise
-            # no such exchange, or no permission to publish there: publishing again would end the same way
-            refused = list(self._waiting.values())
-            self._open_out()
-            for task_id in refused:
-                self.on_refusal(task_id, str(exc))
-
-    def settle(self) -> None:
-        self._in.basic_ack(self._reply_tag, multiple=True)
-        self._settled_tag = self._reply_tag
-
-    def close(self, *, delete_replies: bool) -> None:
-        try:
-            if self.unsettled:
-                self.settle()
-            if delete_replies:
-                self._in.queue_delete(self._reply_queue)
-            self._connection.close()
-        except self.outages:
-            self.abandon()
-
-    def abandon(self) -> None:
-        """Close without a goodbye that nobody may answer."""
-        self._connection.collect()
-
-    # --- what the broker says -----------------------------------------------------------------------
-
-    def _on_ack(self, tag: int, multiple: bool) -> None:
-        for task_id in self._take(tag, multiple):
-            self.on_confirm(task_id)
-
-    def _on_nack(self, tag: int, multiple: bool) -> None:
-        for task_id in self._take(tag, multiple):
-            self.on_refusal(task_id, "the broker refused the message (basic.nack)")
-
-    def _take(self, tag: int, multiple: bool) -> list[str]:
-        if not multiple:
-            task_id = self._waiting.pop(tag, None)
-            return [] if task_id is None else [task_id]
-        tags = []
-        for waiting in self._waiting:
-            if waiting > tag:
-                break
-            tags.append(waiting)
-        return [self._waiting.pop(waiting) for waiting in tags]
-
-    def _on_return(self, exc: Exception, exchange: str, routing_key: str, message: Any) -> None:
-        # the broker confirms a returned message as well, after this
-        reason = f"no queue takes it: exchange {exchange!r}, routing key {routing_key!r} (NO_ROUTE)"
-        self.on_refusal(message.properties["correlation_id"], reason)
-
-    def _on_message(self, message: Any) -> None:
-        self._reply_tag = message.delivery_tag
-        try:
-            meta = json.loads(message.body)
-        except ValueError:
-            return  # not a state; acknowledged with the rest
-        if not isinstance(meta, dict):
-            return
-        if message.delivery_info.get("redelivered") and _key(meta) in self._handled:
-            return  # taken before the connection was lost, and sent again because its acknowledgement was
-        self.known(meta)
-        self.on_reply(meta, _text(message.body))
-
-    def claim(self, meta: Mapping[str, Any], body: str) -> bool:
-        """Take a state that came another way, unless it is known."""
-        if _key(meta) in self._handled:
-            return False
-        self.known(meta)
-        self.on_reply(meta, body)
-        return True
-
-    def known(self, meta: Mapping[str, Any]) -> None:
-        """Note a state as taken: where the broker delivers it again, it is dropped."""
-        self._handled[_key(meta)] = None
-        if len(self._handled) > REPLY_PREFETCH:
-            del self._handled[next(iter(self._handled))]
-
-    def _block(self, reason: str) -> None:
-        self.blocked = True
-        self.on_block(reason)
-
-    def _unblock(self) -> None:
-        self.blocked = False
-
-    def _beat(self) -> None:
-        """Send and check heartbeats; py-amqp wants this called about twice an interval."""
-        if self._heartbeat_s and time.monotonic() - self._beat_at > self._heartbeat_s / 4:
-            self._beat_at = time.monotonic()
-            self._connection.heartbeat_check(rate=2)
-
-
-def _key(meta: Mapping[str, Any]) -> tuple[Any, ...]:
-    evidence = meta.get("evidence")
-    return meta.get("task_id"), meta.get("status"), evidence.get("at") if isinstance(evidence, dict) else None
-
-
-def _text(body: str | bytes) -> str:
+def text_of(body: str | bytes) -> str:
+    """Return a message's body as text."""
     return body if isinstance(body, str) else bytes(body).decode()
-
-
-class VirtualLink(_Callbacks):
-    """One of kombu's virtual transports (embedded mode): the same talk, without confirms and redelivery."""
-
-    confirms = False
-
-    def __init__(
-        self, app: Celery, reply_queue: str, reply_ttl_s: float, expires_s: float, url: str | None = None
-    ) -> None:
-        super().__init__()
-        self._connection = app.connection_for_write(url)
-        self._reply_queue = reply_queue
-        self.outages = (*self._connection.connection_errors, *self._connection.channel_errors)
-        self.unconfirmed = 0
-        self.unsettled = 0
-
-    def open(self) -> None:
-        channel = self._connection.channel()
-        self._producer = Producer(channel)
-        queue = Queue(self._reply_queue, Exchange(""), routing_key=self._reply_queue, durable=False)
-        self._consumer = Consumer(channel, [queue], callbacks=[self._on_body], no_ack=True, accept=["json"])
-        self._consumer.consume()
-
-    reopen = open
-
-    def together(self) -> AbstractContextManager[None]:
-        return nullcontext()
-
-    def publish(self, task_id: str, headers: dict[str, Any], body: bytes, exchange: str, routing_key: str) -> None:
-        self._producer.publish(
-            body,
-            headers=headers,
-            content_type="application/json",
-            content_encoding="utf-8",
-            exchange=exchange,
-            routing_key=routing_key,
-            correlation_id=task_id,
-            reply_to=self._reply_queue,
-        )
-
-    def drain(self, timeout_s: float) -> None:
-        try:
-            self._connection.drain_events(timeout=max(timeout_s, 0.001))
-        except TimeoutError:
-            return
-
-    def settle(self) -> None:
-        pass
-
-    def known(self, meta: Mapping[str, Any]) -> None:
-        pass
-
-    def claim(self, meta: Mapping[str, Any], body: str) -> bool:
-        raise NotImplementedError("these transports have one way")
-
-    def close(self, *, delete_replies: bool) -> None:
-        self.abandon()
-
-    def abandon(self) -> None:
-        self._connection.release()
-
-    def _on_body(self, meta: Any, message: Any) -> None:
-        if isinstance(meta, dict):
-            self.on_reply(meta, _text(message.body))
