@@ -22,12 +22,14 @@ EVENT_TIMEOUT_S = 5.0
 
 
 class TrustedConsumer(Consumer):
-    """Celery's consumer, with three of its answers changed, and its events bounded.
+    """Celery's consumer, with four of its answers changed, and its events bounded.
 
     Celery 5.7 acknowledges a body that it cannot decode, so the message is gone (`Consumer.on_decode_error`);
     a body such as `[1]` or a message without an `id` raises out of its event loop, which ends the worker,
     and then its replacement (`Request.__init__`); and it runs a task from whichever queue it came. Here all
-    of these are rejected without requeueing: the broker moves them to the queue's dead letters.
+    of these are rejected without requeueing: the broker moves them to the queue's dead letters. A remote control
+    command that cannot be decoded costs Celery the connection, and each task that runs a second run; here a line
+    in the log.
 
     Events are sent where `worker_send_task_events` or `-E` asks for them. A node that sends any sends heartbeats too,
     whatever its command line says: who listens takes one without them for a node that is gone.
@@ -50,6 +52,12 @@ class TrustedConsumer(Consumer):
         return self.ensure_connected(made)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
+        if message.delivery_info.get("consumer_tag") in (message.channel.no_ack_consumers or ()):
+            # a remote control command, of which the broker wants to hear nothing more: kombu would reject it, RabbitMQ
+            # close the channel (406, unknown delivery tag), and Celery every connection, with all that runs
+            reason = f"{type(exc).__name__}: {exc}"
+            logger.error("undecodable remote control command, dropped", extra={"reason": reason})
+            return
         self._reject(message, "undecodable message", exc)
 
     def create_task_handler(self, promise: Any = promise) -> Callable[[Any], None]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from amqp import Message
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -166,6 +167,22 @@ def test_a_refusal_is_logged_with_its_reason(deployment: Workers, caller: Caller
     assert line["message"] == "malformed message, rejected to the dead letters"
     assert line["reason"] == "Malformed: timelimit is missing, of the wrong type or out of range"
     assert (line["task"], line["queue"], line["attempt"], line["run_id"]) == ("task_a", "queue_a", 1, "run-7")
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/x-python-serialize"])
+def test_a_remote_control_command_that_cannot_be_decoded_disturbs_no_task(
+    deployment: Workers, caller: Caller, content_type: str
+) -> None:
+    task_id = caller.send(work_s=1)
+    caller.until(task_id, "STARTED")
+    said = "undecodable remote control command, dropped"
+    before = deployment.log("worker-a").count(said)
+    caller.channel.basic_publish(Message(b"{nope", content_type=content_type), exchange="celery.pidbox")
+    eventually(lambda: deployment.log("worker-a").count(said) > before, "the log says so")
+
+    assert caller.final(task_id)["evidence"]["redelivered"] is False
+    assert caller.states(task_id) == ["STARTED", "SUCCESS"]
+    assert deployment.app.control.ping(timeout=2, limit=2)
 
 
 # --- what is unusual, and well-formed -----------------------------------------------------------------
