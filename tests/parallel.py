@@ -1,7 +1,7 @@
 """The suite on several processes (`pytest -n`): which tests share one, and what all of them tell at the end.
 
 What shares a costly fixture shares a process: the tests of one module, and all of those that use the project as
-./setup.sh installed it. The unit tests fill the gaps.
+./setup.sh installed it. So do those that install copies of their own: they build images. The unit tests fill the gaps.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import pytest
 
 #: Services that are missing, each with why and with what enables it.
 _unproved: dict[str, str] = {}
-#: What uses this machine's only Docker engine: some of it looks at all that is there.
-_SHARED = {"needs_docker", "fresh_copy"}
+#: Fixtures, and the process in which what uses them runs; the first counts.
+_GROUPS = {"installed": "installed", "needs_docker": "copies", "fresh_copy": "copies"}
 _SHOWN = "shown"
 
 
@@ -31,10 +31,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not hasattr(config, "workerinput"):
         return  # one process runs them all
     for item in items:
-        if _SHARED & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group("containers"))
-        elif item.path.parent.name != "unit":
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+        used = getattr(item, "fixturenames", ())
+        group = next((group for fixture, group in _GROUPS.items() if fixture in used), None)
+        if group or item.path.parent.name != "unit":
+            item.add_marker(pytest.mark.xdist_group(group or item.path.stem))
 
 
 @pytest.fixture
