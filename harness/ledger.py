@@ -5,69 +5,20 @@ Its memory is a byte for every id of the run and one entry for every id in fligh
 
 from __future__ import annotations
 
-import math
-import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from harness.model import MAX_HELD, Cause, Duplicate, LedgerCounts, Outcome, State, TaskSpec
+from harness.in_flight import Entry
+from harness.model.ledger import Cause, Duplicate, LedgerCounts, State
+from harness.model.outcome import Outcome
+from harness.model.report import MAX_HELD
+from harness.model.scenario import TaskSpec
 from harness.reply import Reply
+from harness.task_ids import TaskIds
 
 _CONFIRMED, _DUPLICATED, _REFUSED, _REDELIVERED, _REPUBLISHED = 1, 2, 4, 8, 16
 
 #: Celery's final states. REVOKED covers a task that expired before it started.
-_FINAL_STATES = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
-
-
-class TaskIds:
-    """The task ids of a run: UUIDs (version 8) of the run's 48 random bits and the task's index.
-
-    An id says which run it belongs to and where it stands in it, so neither the ledger nor the journal has
-    to hold the ids themselves.
-    """
-
-    def __init__(self, run_id: str | None = None) -> None:
-        self.run_id = run_id or secrets.token_hex(6)
-        self._prefix = f"{self.run_id[:8]}-{self.run_id[8:]}-8000-8000-"
-
-    def at(self, index: int) -> str:
-        """Return the id of the task at `index`, counted from 0."""
-        return f"{self._prefix}{index:012x}"
-
-    def index(self, task_id: str) -> int | None:
-        """Return the index of `task_id`, or None where it is not an id of this run."""
-        if not task_id.startswith(self._prefix):
-            return None
-        try:
-            return int(task_id[len(self._prefix) :], 16)
-        except ValueError:
-            return None
-
-
-@dataclass(slots=True)
-class Entry:
-    """An id in flight."""
-
-    index: int
-    spec: TaskSpec
-    published_at: float
-    number: int = 0  # of the spec among the scenario's `tasks`
-    intended_at: float | None = None
-    confirmed_at: float | None = None
-    starts: int = 0  # executions seen to start
-    last_state: str = ""  # the last state received, in Celery's words
-    redelivered: bool = False
-    retries: int = 0
-    node: str | None = None
-    pid: int | None = None  # of the process that executes it, as its node counts
-    queue: str | None = None
-    queue_evidence: str | None = None
-    first_started_at: float | None = None  # node's clock, as the next two
-    started_at: float | None = None
-    started: dict[int, float | None] = field(default_factory=dict)  # by retries: this attempt began, first
-    begun: set[float] = field(default_factory=set)  # when each execution did
-    retried: dict[int, float] = field(default_factory=dict)  # by retries: this attempt asked for another
 
 
 class Ledger:
@@ -141,47 +92,16 @@ class Ledger:
             self._flags[index] |= _REDELIVERED
         entry = self.in_flight.get(index)
         if entry is None:
-            if reply.state in _FINAL_STATES or reply.state == "STARTED":
+            if reply.final or reply.state == "STARTED":
                 self._mark_duplicated(index, f"{reply.state} after its final state", seen)
             return None
-        retries = seen.get("retries", entry.retries)
-        started_at = _time(seen.get("started_at"))
-        self._note_start(entry, reply, retries, started_at)
-        if reply.state == "RETRY":
-            if at := _time(seen.get("at")):
-                entry.retried[retries] = at
-            if retries < max(entry.started, default=0):
-                return None  # overtaken: the next attempt has begun
-        entry.last_state = reply.state
-        entry.redelivered = entry.redelivered or bool(seen.get("redelivered"))
-        entry.retries = retries
-        entry.node = seen.get("node") or entry.node
-        entry.pid = reply.pid or entry.pid
-        entry.queue = seen.get("queue") or entry.queue
-        entry.queue_evidence = seen.get("queue_evidence") or entry.queue_evidence
-        entry.started_at = started_at or entry.started_at
-        if reply.state not in _FINAL_STATES:
+        if again := entry.hear(reply):
+            self._mark_duplicated(index, again, seen)
+        if not reply.final:
             return None
         if reply.state == "SUCCESS":
             return self._end(entry, State.SUCCEEDED, reply=reply)
         return self._end(entry, State.FAILED, reply=reply, error=str(reply.result))
-
-    def _note_start(self, entry: Entry, reply: Reply, retries: int, started_at: float | None) -> None:
-        """Count an execution that began, told by its STARTED or, where it was short, by the state that ended it.
-
-        An attempt that began at two times was executed twice. Goes by the attempt's number, not by the state before
-        it: the next attempt may run in another process, whose states overtake this one's RETRY.
-        """
-        if reply.state != "STARTED" and (started_at is None or started_at in entry.begun):
-            return
-        if started_at is not None:
-            entry.begun.add(started_at)
-        if retries not in entry.started:
-            entry.started[retries] = started_at
-        elif "retries" in reply.evidence or entry.last_state != "RETRY":
-            self._mark_duplicated(entry.index, f"attempt {retries + 1} began again", reply.evidence)
-        entry.starts += 1
-        entry.first_started_at = entry.first_started_at or started_at
 
     def bury(self, entry: Entry, words: str) -> Outcome:
         """Close an id whose message is in the dead letters."""
@@ -251,38 +171,11 @@ class Ledger:
         del self.in_flight[entry.index]
         self._ended[state] += 1
         self._recovered += state.is_completed and entry.redelivered
-        return Outcome(
+        return entry.outcome(
+            state,
             task_id=self._ids.at(entry.index),
-            index=entry.index,
-            entry=entry.number,
-            task=entry.spec.task,
             declared_queue=self._declared[entry.spec.task],
-            state=state,
-            published_at=entry.published_at,
-            intended_at=entry.intended_at,
-            confirmed_at=entry.confirmed_at,
-            replied_at=reply.at if reply else None,
-            first_started_at=entry.first_started_at,
-            started_at=entry.started_at,
-            finished_at=_time(reply.evidence.get("at")) if reply and entry.started_at else None,
-            node=entry.node,
-            queue=entry.queue,
-            queue_evidence=entry.queue_evidence,
-            # a lost STARTED is told by the retries; a task that was refused before it ran has no start at all
-            attempts=max(entry.starts, entry.retries + 1) if entry.started_at else entry.starts,
-            retries=entry.retries,
-            waits_s=tuple(
-                began - at
-                for retries, at in sorted(entry.retried.items())
-                if (began := entry.started.get(retries + 1)) is not None
-            ),
-            redelivered=entry.redelivered,
-            result=reply.result if reply and state is State.SUCCEEDED else None,
+            reply=reply,
             error=error,
             where=where,
         )
-
-
-def _time(value: object) -> float | None:
-    """Return a time that a worker reported, if it is one: what a foreign worker writes need not be a number."""
-    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None

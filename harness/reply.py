@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 
+#: Celery's states after which nothing follows.
+FINAL = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """One state of one task."""
@@ -17,6 +21,10 @@ class Reply:
     evidence: Mapping[str, Any]  # worker/evidence.py; empty from a worker without our backend
     result: Any = None  # what the task returned; for a failure, the error in words
     pid: int | None = None  # of the executing process; told by STARTED
+
+    @property
+    def final(self) -> bool:
+        return self.state in FINAL
 
     @classmethod
     def of(cls, meta: Mapping[str, Any], at: float) -> Reply:

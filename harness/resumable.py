@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from harness.errors import UsageError
-from harness.model import Scenario
-from harness.render.results_json import asked
+from harness.model.scenario import Scenario
+from harness.render.asked import asked
 from harness.unfinished import UnfinishedRun
 
 
@@ -21,21 +20,33 @@ def header(scenario: Scenario, broker: str, at: float) -> dict[str, Any]:
     return {"scenario": scenario.name, "asked": asked(scenario), "broker": broker, "at": at}
 
 
+#: What may differ when a run is finished: how long that may take, and words.
+_FREE = {"timeout_s", "description", "tags"}
+
+
 def refuse_changed(run: UnfinishedRun, scenario: Scenario) -> None:
-    """Refuse to finish a run with other tasks than it was begun with: what was published could not be judged.
+    """Refuse to finish a run with other tasks, faults or expectations than it was begun with.
+
+    What was published could not be judged, or would be by what was not asked of it.
 
     Raises:
         UsageError: The scenario has changed since.
     """
-    now = asked(scenario)
-    if now["tasks"] != run.asked["tasks"]:
-        raise UsageError(
-            f"the scenario {scenario.name!r} has other tasks than when the run {run.run_id} began",
-            why=f"then: {_brief(run.asked['tasks'])}; now: {_brief(now['tasks'])}",
-            fix="put the scenario back as it was, then resume",
-        )
+    then, now = run.asked, json.loads(json.dumps(asked(scenario)))  # as the journal has it
+    for part in sorted((then.keys() | now.keys()) - _FREE, key=lambda part: (part != "tasks", part)):
+        if then.get(part) != now.get(part):
+            words = _WORDS.get(part, part)
+            raise UsageError(
+                f"the scenario {scenario.name!r} has other {words} than when the run {run.run_id} began",
+                why=f"then: {_brief(then.get(part))}; now: {_brief(now.get(part))}",
+                fix="put the scenario back as it was, then resume",
+            )
 
 
-def _brief(tasks: list[Mapping[str, Any]]) -> str:
-    text = json.dumps(tasks)
+#: Parts of a scenario, in words.
+_WORDS = {"expect": "expectations", "task_count": "tasks"}
+
+
+def _brief(part: object) -> str:
+    text = json.dumps(part)
     return text if len(text) < 200 else text[:197] + "..."

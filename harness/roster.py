@@ -13,7 +13,7 @@ from kombu import Connection
 
 from harness import broker
 from harness.errors import UnavailableError
-from harness.model import Node, Roster, WorkerSpec
+from harness.model.topology import Node, Roster, WorkerSpec
 
 #: The pause between two looks while workers are missing, in seconds.
 LOOK_INTERVAL_S = 0.25
@@ -92,6 +92,9 @@ def wait_for_workers(
             if time.monotonic() >= deadline:
                 if missing:
                     raise _missing(app, missing, seen, explain)
+                named = {queue for node in seen.nodes for queue in node.queues}
+                if silent := [worker for worker in workers if worker.queue not in named]:
+                    raise _silent(silent)
                 return _of_this_run(seen)  # enough consume, not all of them answer: the checks name the difference
             words = ", ".join(f"{worker.service} on {worker.queue}" for worker in missing) or "every node to answer"
             if words != told:
@@ -122,6 +125,16 @@ def _missing(
         f"no worker consumes {queues}; nothing was published",
         why="; ".join(reasons),
         fix="docker compose up -d, or --local to start workers here, or --wait-workers 60s",
+        see="no-worker",
+    )
+
+
+def _silent(workers: Sequence[WorkerSpec]) -> UnavailableError:
+    services = " ".join(worker.service for worker in workers)
+    return UnavailableError(
+        f"{', '.join(worker.queue for worker in workers)} has consumers, none of which answers; nothing was published",
+        why="a worker is paused or hangs, or what consumes there is no Celery worker",
+        fix=f"docker compose ps {services}; docker compose restart {services}",
         see="no-worker",
     )
 

@@ -12,14 +12,16 @@ from typing import Any
 from celery import Celery
 
 from harness import app_facts, broker, dead_letters
+from harness.aftermath import Aftermath, not_looked_for
 from harness.checks import Judge
 from harness.courier import WINDOW, Courier, reply_queue
 from harness.errors import UnavailableError
 from harness.fault_actions import Actions
 from harness.faults import Action, Aim, Faults
 from harness.fleet import Fleet
+from harness.held import Held
 from harness.journal import Journal, Unrecorded, read
-from harness.ledger import Ledger, TaskIds
+from harness.ledger import Ledger
 from harness.load_pacing import schedule
 from harness.load_plan import LoadPlan
 from harness.model.dead_letter import DeadLetter
@@ -31,19 +33,14 @@ from harness.model.report import MAX_HELD, Report
 from harness.model.scenario import Scenario
 from harness.model.topology import Roster
 from harness.newcomers import Newcomers, who_consumes
-from harness.output import ResultsFile
 from harness.relay import Relay, through
 from harness.replay import replay
+from harness.results_file import ResultsFile
 from harness.resumable import header
+from harness.task_ids import TaskIds
 from harness.unread_results import UNREAD_RESULTS, find_results
 from harness.victim import Killed
 from harness.watch import Watch
-from harness.whereabouts import whereabouts
-
-#: Of the outcomes that a report holds, how many places only failures get: a late one is still listed.
-KEPT_FOR_FAILURES = 100
-#: How long the broker may take to move a rejected message to its dead letters, in seconds.
-DEAD_LETTER_WAIT_S = 3.0
 
 
 class Run:
@@ -90,17 +87,15 @@ class Run:
         self._app = app
         self.scenario = scenario
         self._roster = roster
-        self._results = results
         self._embedded = broker.is_embedded(app)
         self._on_note = on_note
-        self._held: list[Outcome] = []
+        self._held = Held(scenario.task_count, results)
         self.left_at_once = False  # a second interrupt
         self.failed = 0
         self._claimed = 0  # results found elsewhere than in the run's own queue
         self.ids = TaskIds(resume.stem if resume else run_id)
         self._declared = app_facts.declared_queues(app, scenario.tasks)
         self.ledger = Ledger(self.ids, self._declared)
-        self._disturbed = bool(scenario.faults) or resume is not None
         self._faults_unseen = bool(scenario.faults) and resume is not None and killed is None
         self._judge = Judge(
             roster,
@@ -108,7 +103,7 @@ class Run:
             confirms=not self._embedded,
             policies=app_facts.retry_policies(app, scenario.tasks),
             routes=app_facts.routes(app),
-            disturbed=self._disturbed,
+            disturbed=bool(scenario.faults) or resume is not None,
             load=load is not None,
         )
         # a resumed run has had its faults
@@ -147,6 +142,9 @@ class Run:
         dead = [] if self._embedded else dead_letters.dead_queues(app, self._declared.values())
         self._watch = Watch(app, dead, self._is_ours)
         self._newcomers = Newcomers(app, sorted(set(self._declared.values())))
+        self._aftermath = Aftermath(
+            app, self._declared.values(), scenario.expect.dead_letters, is_ours=self._is_ours, on_note=on_note
+        )
         self.faults = Faults(faults, aim, total=scenario.task_count, now=self.courier.now, on_note=on_note)
         self._began = False
         self._on_begin, self._on_outcome = on_begin, on_outcome
@@ -182,13 +180,16 @@ class Run:
         if self.ledger.in_flight and not self.left_at_once and not self._embedded:
             with suppress(KeyboardInterrupt, UnavailableError), self.courier.wait():
                 self._claim(find_results(self._app, self._is_ours))
-        locate: Callable[[str], tuple[State, str]] = _not_looked_for
-        with suppress(KeyboardInterrupt), self.courier.wait():
-            locate = self._locator()
-        self.courier.finish(locate)
+        locate: Callable[[str], tuple[State, str]] = not_looked_for
         letters: list[DeadLetter] = []
         with suppress(KeyboardInterrupt), self.courier.wait():
-            letters = self._expected_dead_letters()
+            if not self.left_at_once:
+                in_flight = {self.ids.at(index): entry for index, entry in self.ledger.in_flight.items()}
+                locate = self._aftermath.locator(in_flight, self._roster.nodes, self.courier.late)
+        self.courier.finish(locate)
+        with suppress(KeyboardInterrupt), self.courier.wait():
+            if not self.left_at_once:
+                letters = self._aftermath.expected_dead_letters()
         with suppress(KeyboardInterrupt):
             self.courier.close()
         if self._judge.newcomers and not self.left_at_once:
@@ -237,11 +238,7 @@ class Run:
         self._judge.observe(outcome)
         self.faults.ended(outcome)
         self._on_outcome(outcome)
-        room = MAX_HELD if outcome.state is not State.SUCCEEDED else MAX_HELD - KEPT_FOR_FAILURES
-        if len(self._held) < room or self.scenario.task_count <= MAX_HELD:
-            self._held.append(outcome)
-        elif self._results:
-            self._results.add(outcome)
+        self._held.take(outcome)
 
     def _revoke(self, task_ids: list[str]) -> None:
         self._on_note(f"interrupted: revoking {len(task_ids)} tasks that have not started; Ctrl-C again leaves now")
@@ -252,47 +249,6 @@ class Run:
                 broker.revoke(self._app, task_ids)
         except UnavailableError as exc:
             self._on_note(f"not revoked: {exc.what}")
-
-    def _locator(self) -> Callable[[str], tuple[State, str]]:
-        if self.left_at_once:
-            return _not_looked_for
-        in_flight = {self.ids.at(index): entry for index, entry in self.ledger.in_flight.items()}
-        if not in_flight:
-            return lambda task_id: (State.LOST, "")
-        locate = whereabouts(self._app, in_flight, self._roster.nodes)
-        dead = {letter.task_id: letter for letter in self._dead_letters(lambda letters: True, within_s=0)}
-
-        def column(task_id: str) -> tuple[State, str]:
-            if letter := dead.get(task_id):
-                return State.DEAD_LETTERED, letter.words
-            return locate(task_id)
-
-        return column
-
-    def _expected_dead_letters(self) -> list[DeadLetter]:
-        """Return this run's dead letters, where the scenario says what they should be."""
-        wanted = self.scenario.expect.dead_letters
-        if not wanted or self.left_at_once:
-            return []
-        fewest = sum(int(letters.count.low or 0) for letters in wanted)
-        return self._dead_letters(lambda letters: len(letters) >= fewest, within_s=DEAD_LETTER_WAIT_S)
-
-    def _dead_letters(self, enough: Callable[[list[DeadLetter]], bool], within_s: float) -> list[DeadLetter]:
-        queues = set(dead_letters.dead_queues(self._app, self._declared.values()))
-        queues |= {letters.queue for letters in self.scenario.expect.dead_letters}
-        if self._embedded or not queues:
-            return []
-        try:
-            return dead_letters.find(
-                self._app,
-                sorted(queues),
-                self._is_ours,
-                enough=enough,
-                within_s=within_s,
-            )
-        except UnavailableError as exc:
-            self._on_note(f"dead letters not looked for: {exc.what}")
-            return []
 
     def _report(self, stopped_at: float, letters: list[DeadLetter], faults: tuple[FaultRecord, ...]) -> Report:
         counts = self.ledger.counts
@@ -307,7 +263,7 @@ class Run:
             broker=broker.public_url(self._app.conf.broker_url),
             embedded=self._embedded,
             roster=self._roster,
-            outcomes=tuple(self._held),
+            outcomes=tuple(self._held.outcomes),
             outcome_count=counts.attempted,
             ledger=counts,
             metrics=metrics,
@@ -341,7 +297,3 @@ class Run:
 
 def _no_faults(fault: Fault, busy: Mapping[str, Sequence[int]]) -> Sequence[Action]:
     return ()
-
-
-def _not_looked_for(task_id: str) -> tuple[State, str]:
-    return State.UNFINISHED, "interrupted: not looked for"

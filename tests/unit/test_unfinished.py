@@ -10,9 +10,11 @@ import pytest
 
 from harness.errors import ExitCode, UsageError
 from harness.journal import Journal
-from harness.ledger import TaskIds
-from harness.model import Bounds, Fault, FaultKind, RunExpectation, Scenario, TaskSpec
+from harness.model.expectation import Bounds, RunExpectation
+from harness.model.fault import Fault, FaultKind
+from harness.model.scenario import Scenario, TaskSpec
 from harness.resumable import header, refuse_changed
+from harness.task_ids import TaskIds
 from harness.unfinished import UnfinishedRun, unfinished_run, unfinished_runs
 from tests.sample_reports import BASIC
 
@@ -139,18 +141,24 @@ def test_a_run_that_nobody_knows_is_no_unfinished_one(tmp_path: Path) -> None:
 # --- the same scenario ----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("change", [{}, {"timeout_s": 5.0}, {"description": "in other words"}, {"tags": ("slow",)}])
+def test_a_run_is_finished_where_what_is_judged_is_the_same(run: UnfinishedRun, change: dict[str, Any]) -> None:
+    refuse_changed(run, replace(SCENARIO, **change))
+
+
 @pytest.mark.parametrize(
-    "change",
+    ("change", "other"),
     [
-        {},
-        {"timeout_s": 5.0},
-        {"description": "in other words"},
-        {"expect": RunExpectation(wall_time=Bounds(high=1.0))},
-        {"faults": (Fault(kind=FaultKind.KILL, target="worker-a", at_s=1.0),)},
+        ({"expect": RunExpectation(wall_time=Bounds(high=1.0))}, "expectations"),
+        ({"faults": (Fault(kind=FaultKind.KILL, target="worker-a", at_s=1.0),)}, "faults"),
+        ({"workers": (replace(SCENARIO.workers[0], replicas=7),)}, "workers"),
     ],
 )
-def test_a_run_is_finished_where_its_tasks_are_the_same(run: UnfinishedRun, change: dict[str, Any]) -> None:
-    refuse_changed(run, replace(SCENARIO, **change))
+def test_a_run_is_not_judged_by_what_was_not_asked_of_it(
+    run: UnfinishedRun, change: dict[str, Any], other: str
+) -> None:
+    with pytest.raises(UsageError, match=f"has other {other} than when the run 0123456789ab began"):
+        refuse_changed(run, replace(SCENARIO, **change))
 
 
 @pytest.mark.parametrize(
