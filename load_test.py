@@ -9,19 +9,21 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from harness import command
-from harness.errors import ExitCode, HarnessError, UsageError
+from harness.errors import ExitCode, UsageError
+from harness.flags import read
 
 if TYPE_CHECKING:
     from celery import Celery
 
     from harness.fleet import Fleet
     from harness.load_plan import LoadPlan
-    from harness.model import Config, LoadProfile
+    from harness.model.config import Config
+    from harness.model.load import LoadProfile
     from harness.sweep_run import Replicas
 
 ROOT = Path(__file__).resolve().parent
@@ -29,9 +31,6 @@ ROOT = Path(__file__).resolve().parent
 WAIT_WORKERS_S = 20.0
 #: How long the nodes of a sweep may take to consume once their containers run, in seconds.
 SCALE_WAIT_S = 60.0
-
-V = TypeVar("V")
-T = TypeVar("T")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -83,6 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def load(args: argparse.Namespace) -> int:
     from harness.config import load_config
+    from harness.load_request import chosen
     from harness.load_stage import Outputs, play, play_sweep
     from harness.output import Console, ProgressLine, Terminal
     from harness.quantities import duration_s
@@ -96,8 +96,8 @@ def load(args: argparse.Namespace) -> int:
         for name, profile in config.load.items():
             console.write(f"{name:<24} {profile.description or ''}\n", always=True)
         return ExitCode.OK
-    name, asked = chosen(config, args, console.note)
-    wait_s = _read("--wait-workers", args.wait_workers, duration_s) or config.settings.wait_workers_s or WAIT_WORKERS_S
+    name, asked = chosen(config, args.profile, flagged(args), swept=args.sweep is not None, note=console.note)
+    wait_s = read("--wait-workers", args.wait_workers, duration_s) or config.settings.wait_workers_s or WAIT_WORKERS_S
     outputs = Outputs(
         console=console,
         style=Terminal.detect(args.color, sys.stdout, os.environ).style,
@@ -119,75 +119,31 @@ def load(args: argparse.Namespace) -> int:
             return play_sweep(app, plan, steps, replicas, wait_s, outputs)
 
 
-def chosen(config: Config, args: argparse.Namespace, note: Callable[[str], None]) -> tuple[str, LoadProfile]:
-    """Return the name of the load and what it is, from its profile and the flags.
-
-    Raises:
-        UsageError: There is no such profile, or a flag cannot be read.
-    """
-    from harness import sweep
-    from harness.load_plan import SMALL_BURST, overridden
-    from harness.model import LoadProfile
-    from harness.spelling import hint
-
-    flags = flagged(args)
-    if args.profile is not None:
-        if args.profile not in config.load:
-            raise UsageError(
-                f"no load profile {args.profile!r} in {config.path}{hint(args.profile, config.load)}",
-                why=f"it has: {', '.join(config.load) or 'none'}",
-                fix="load_test.py --list, or flags such as --rate 50/s --duration 1m",
-            )
-        return args.profile, overridden(config.load[args.profile], flags)
-    if args.sweep is not None and args.profile is None and not _says_a_load(flags):
-        note(
-            f"no load was asked for: {sweep.SWEEP_LOAD.in_flight} tasks in flight for {sweep.SWEEP_LOAD.duration_s:g}s"
-        )
-        return "sweep", overridden(sweep.SWEEP_LOAD, flags)
-    if not _says_a_load(flags):
-        others = "--tasks N, --rate 50/s --duration 1m, --in-flight N"
-        profiles = f", or a profile: {', '.join(config.load)}" if config.load else ""
-        note(f"no load was asked for: a burst of {SMALL_BURST.tasks} tasks of each kind; there are {others}{profiles}")
-        return "small-burst", overridden(SMALL_BURST, flags)
-    return "load", overridden(LoadProfile(), flags)
-
-
-def _says_a_load(flags: LoadProfile) -> bool:
-    return any(value is not None for value in (flags.tasks, flags.rate, flags.in_flight, flags.duration_s))
-
-
 def flagged(args: argparse.Namespace) -> LoadProfile:
     """Return what the flags say of the load."""
     from harness.load_plan import MAX_LOAD_TASKS, mix, whole
-    from harness.model import LoadProfile
+    from harness.model.load import LoadProfile
     from harness.quantities import duration_s, rate_per_s, share
     from harness.threshold_grammar import LOAD_METRICS, parse_threshold_rule
 
     return LoadProfile(
-        tasks=_read("--tasks", args.tasks, lambda text: whole(text, MAX_LOAD_TASKS)),
-        rate=_read("--rate", args.rate, rate_per_s),
-        in_flight=_read("--in-flight", args.in_flight, lambda text: whole(text)),
-        duration_s=_read("--duration", args.duration, duration_s),
-        ramp_s=_read("--ramp", args.ramp, duration_s),
-        warmup_s=_read("--warmup", args.warmup, duration_s),
-        mix=_read("--mix", args.mix, mix),
-        work_s=_read("--work", args.work, lambda text: duration_s(text, zero=True)),
-        thresholds=_read(
+        tasks=read("--tasks", args.tasks, lambda text: whole(text, MAX_LOAD_TASKS)),
+        rate=read("--rate", args.rate, rate_per_s),
+        in_flight=read("--in-flight", args.in_flight, lambda text: whole(text)),
+        duration_s=read("--duration", args.duration, duration_s),
+        ramp_s=read("--ramp", args.ramp, duration_s),
+        warmup_s=read("--warmup", args.warmup, duration_s),
+        mix=read("--mix", args.mix, mix),
+        work_s=read("--work", args.work, lambda text: duration_s(text, zero=True)),
+        thresholds=read(
             "--threshold",
             args.threshold,
             lambda rules: tuple(parse_threshold_rule(rule, LOAD_METRICS) for rule in rules),
         ),
-        max_error_rate=_read("--max-error-rate", args.max_error_rate, share),
-        max_lag_s=_read("--max-lag", args.max_lag, duration_s),
-        timeout_s=_read("--timeout", args.timeout, duration_s),
+        max_error_rate=read("--max-error-rate", args.max_error_rate, share),
+        max_lag_s=read("--max-lag", args.max_lag, duration_s),
+        timeout_s=read("--timeout", args.timeout, duration_s),
     )
-
-
-def _read(flag: str, value: V | None, parse: Callable[[V], T]) -> T | None:
-    try:
-        return None if value is None else parse(value)
-    except HarnessError as exc:
-        raise UsageError(f"{flag}: {exc.what}", why=exc.why, fix=exc.fix) from exc
 
 
 @contextmanager
@@ -199,7 +155,8 @@ def deployment(
     Raises:
         UsageError: The load is none, or not one of this app.
     """
-    from harness import broker, memory
+    from harness import memory
+    from harness.app_import import load_app
     from harness.deployment import embedded_broker
     from harness.load_plan import plan as plan_of
     from harness.load_run import queues, refuse_too_many_in_flight
@@ -207,26 +164,20 @@ def deployment(
     with ExitStack() as made:
         if args.embedded:
             made.enter_context(embedded_broker())
-        import celery_app
-
-        broker.check_url(celery_app.BROKER_URL)
-        os.environ["BROKER_URL"] = celery_app.BROKER_URL
-        plan = plan_of(name, asked, config.workers, queues(celery_app.app))
+        app = load_app("celery_app", ROOT)
+        plan = plan_of(name, asked, config.workers, queues(app))
         refuse_too_many_in_flight(plan, memory.available_bytes())
-        yield celery_app.app, plan
+        yield app, plan
 
 
-@contextmanager
-def workers(args: argparse.Namespace, plan: LoadPlan) -> Iterator[Fleet]:
+def workers(args: argparse.Namespace, plan: LoadPlan) -> AbstractContextManager[Fleet]:
     """Give the fleet that the workers are in; those that are started here are stopped here."""
     from harness.compose import ComposeFleet
     from harness.deployment import workers_here
 
     if not (args.local or args.embedded):
-        yield ComposeFleet(ROOT)
-        return
-    with workers_here(ROOT, plan.scenario.workers, os.environ["BROKER_URL"], abrupt=args.embedded) as fleet:
-        yield fleet
+        return nullcontext(ComposeFleet(ROOT))
+    return workers_here(ROOT, plan.scenario.workers, os.environ["BROKER_URL"], abrupt=args.embedded)
 
 
 # --- the scaling curve ----------------------------------------------------------------------------
@@ -240,9 +191,9 @@ def swept(args: argparse.Namespace, config: Config, plan: LoadPlan) -> Sequence[
     """
     from harness import sweep
     from harness.config_workers import MAX_REPLICAS
-    from harness.model import ServiceScaling
+    from harness.model.config import ServiceScaling
 
-    steps = _read("--sweep", args.sweep, lambda text: sweep.replicas(text, MAX_REPLICAS))
+    steps = read("--sweep", args.sweep, lambda text: sweep.replicas(text, MAX_REPLICAS))
     assert steps
     if args.embedded:
         raise UsageError("--embedded: one broker in a directory does not scale", fix="--sweep 1,2,4 --local")
@@ -251,10 +202,9 @@ def swept(args: argparse.Namespace, config: Config, plan: LoadPlan) -> Sequence[
     return steps
 
 
-@contextmanager
 def replicated(
     args: argparse.Namespace, app: Celery, config: Config, plan: LoadPlan, wait_s: float, note: Callable[[str], None]
-) -> Iterator[Replicas]:
+) -> AbstractContextManager[Replicas]:
     """Give what sets the replicas; in the end they are as before.
 
     Args:
@@ -264,25 +214,16 @@ def replicated(
         UnavailableError: Docker does not answer.
     """
     from harness.compose import ComposeFleet
-    from harness.errors import UnavailableError
     from harness.scaling import Scaling
     from harness.sweep_run import of_containers, of_processes
 
     if args.local:
-        with of_processes(ROOT, plan.scenario.workers, os.environ["BROKER_URL"]) as replicas:
-            yield replicas
-        return
+        return of_processes(ROOT, plan.scenario.workers, os.environ["BROKER_URL"])
     fleet = ComposeFleet(ROOT)
     scaling = Scaling(app, fleet, config.workers, env_file=ROOT / ".env", exported=os.environ, note=note)
     services = [worker.service for worker in plan.scenario.workers]
-    try:
-        before = scaling.running(dict.fromkeys(services, 1))
-    except UnavailableError as exc:
-        local = f"or processes on this machine: load_test.py --sweep {args.sweep} --local"
-        fix = f"{exc.fix}; {local}" if exc.fix else local
-        raise UnavailableError(exc.what, why=exc.why, fix=fix, see=exc.see) from exc
-    with of_containers(scaling, fleet, {service: before[service] for service in services}, wait_s) as replicas:
-        yield replicas
+    instead = f"or processes on this machine: load_test.py --sweep {args.sweep} --local"
+    return of_containers(scaling, fleet, services, wait_s, instead, note)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import command
-from harness.errors import ExitCode, HarnessError, UsageError
+from harness.errors import ExitCode
+from harness.flags import read
 
 if TYPE_CHECKING:
     from harness.fleet import ContainerFleet
-    from harness.model import Config
+    from harness.model.config import Config
     from harness.output import Console
     from harness.scaling import Scaling
 
@@ -118,7 +119,10 @@ def scale(args: argparse.Namespace, exported: Mapping[str, str]) -> int:
     if much and not command.confirm(f"set {', '.join(much)}", args.yes):
         console.note("nothing was done")
         return ExitCode.OK
-    scaled = scaling.set(counts, wait_s)
+    try:
+        scaled = scaling.set(counts, wait_s)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("the same command again completes it; scale.py status shows what runs") from None
     status = scaling.status(counts)
     if args.json:
         console.write(status_document(status, scaled))
@@ -137,22 +141,18 @@ def _config(args: argparse.Namespace) -> Config:
 def _wait_s(args: argparse.Namespace) -> float:
     from harness.quantities import duration_s
 
-    try:
-        return duration_s(args.wait_workers) if args.wait_workers else WAIT_WORKERS_S
-    except HarnessError as exc:
-        raise UsageError(f"--wait-workers: {exc.what}", why=exc.why, fix=exc.fix) from exc
+    return read("--wait-workers", args.wait_workers or None, duration_s) or WAIT_WORKERS_S
 
 
 def _scaling(args: argparse.Namespace, config: Config, exported: Mapping[str, str], console: Console) -> Scaling:
     """Return the deployment on the broker that the settings name, in the containers of the engine that was chosen."""
-    import celery_app
-    from harness import broker
+    from harness.app_import import load_app
     from harness.scaling import Scaling
 
-    broker.check_url(celery_app.BROKER_URL)
+    app = load_app("celery_app", ROOT)
     fleet = _swarm(args.stack) if args.engine == "swarm" else _compose(exported)
     env_file = ROOT / ".env"
-    return Scaling(celery_app.app, fleet, config.workers, env_file=env_file, exported=exported, note=console.note)
+    return Scaling(app, fleet, config.workers, env_file=env_file, exported=exported, note=console.note)
 
 
 def _compose(exported: Mapping[str, str]) -> ContainerFleet:

@@ -25,8 +25,9 @@ steps() {
 
 say() { printf '==> %s\n' "$*"; }
 
-fail() { # fail CODE WHAT WHY WHAT-TO-DO: every error has these three lines
-  printf 'error: %s\n  why: %s\n  do:  %s\n' "$2" "$3" "$4" >&2
+# Every error has these three lines; the last ends with its place in docs/troubleshooting.md, as a shell's comment.
+fail() { # fail CODE WHAT WHY WHAT-TO-DO [PLACE]
+  printf 'error: %s\n  why: %s\n  do:  %s%s\n' "$2" "$3" "$4" "${5:+  # docs/troubleshooting.md#$5}" >&2
   exit "$1"
 }
 
@@ -72,12 +73,12 @@ make_plan() {
 
 install() {
   local todo step before management=no
-  need_an_answer install
-  ignore_exported_urls
   take_build_settings
   ask_for_broker
   check_broker_option
   take_build_ca
+  need_an_answer install
+  ignore_exported_urls
   say "looking at this machine: $(describe_machine)"
   make_plan
   if [[ $dry_run == yes ]]; then
@@ -152,7 +153,7 @@ usage() {
 Usage: ./setup.sh [COMMAND] [--yes] [--dry-run] [--broker URL [--broker-ca FILE]] [--build-ca FILE]
 
   install     set everything up, start the workers, run the main job (the default)
-  doctor      check each part; say the cause and the command that mends it
+  doctor      check each part; say the cause and the command that mends it (--json: as a JSON document)
   start       start the workers (and RabbitMQ and Docker where they are down)
   stop        stop the workers; each finishes the task it runs
   restart     stop, then start
@@ -185,37 +186,48 @@ take_value() { # take_value OPTION VALUE
   esac
 }
 
-main() {
-  local command=
+check_options() { # check_options COMMAND OPTION...: those that were given
+  local command=$1
+  shift
   while (($#)); do
+    case "$command $1" in
+      *' --yes' | *' -y' | 'doctor --json' | 'uninstall --packages') ;;
+      'install --dry-run' | 'clean --dry-run' | 'uninstall --dry-run') ;;
+      'install --broker' | 'install --broker-ca' | 'install --build-ca') ;;
+      *) fail 2 "$command takes no $1" "it is an option of another command" "./setup.sh --help" ;;
+    esac
+    shift
+  done
+}
+
+main() {
+  local command='' given=''
+  while (($#)); do
+    case $1 in
+      -*) given="$given $1" ;;
+      *)
+        if [[ -n $command ]]; then fail 2 "unknown argument $1" "$command takes options alone" "./setup.sh --help"; fi
+        command=$1
+        ;;
+    esac
     case $1 in
       --help | -h) usage && return ;;
       --yes | -y) yes=yes ;;
       --dry-run) dry_run=yes ;;
       --packages) remove_packages=yes ;;
+      --json) as_json=yes ;;
       --broker | --broker-ca | --build-ca) take_value "$@" && shift ;;
       -*) fail 2 "unknown option $1" "setup.sh has no such option" "./setup.sh --help" ;;
-      *) command=$1 && shift && break ;;
+      dispatch | logs) shift && break ;; # what follows is for them
     esac
     shift
   done
-  case ${command:=install} in
+  # shellcheck disable=SC2086 # the words
+  check_options "${command:=install}" $given
+  case $command in
     dispatch) run_main_job "$@" ;;
     logs) need_compose && compose logs --follow --tail 100 "$@" ;;
-    install | doctor | start | stop | restart | clean | uninstall)
-      while (($#)); do
-        case $1 in
-          --yes | -y) yes=yes ;;
-          --dry-run) dry_run=yes ;;
-          --packages) remove_packages=yes ;;
-          --broker | --broker-ca | --build-ca) take_value "$@" && shift ;;
-          --help | -h) usage && return ;;
-          *) fail 2 "unknown argument $1" "$command takes --yes and --dry-run" "./setup.sh --help" ;;
-        esac
-        shift
-      done
-      "$command"
-      ;;
+    install | doctor | start | stop | restart | clean | uninstall) "$command" ;;
     *) fail 2 "unknown command $command" "setup.sh has no such command" "./setup.sh --help" ;;
   esac
 }

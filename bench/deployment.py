@@ -18,7 +18,10 @@ from celery import Celery
 
 from bench.measure import Failed
 from harness.fleet import worker_command
-from harness.model import Event, Report, Roster, Scenario, TaskSpec, WorkerSpec
+from harness.model.event import Event
+from harness.model.report import Report
+from harness.model.scenario import Scenario, TaskSpec
+from harness.model.topology import Roster, WorkerSpec
 from harness.output import ResultsFile
 from harness.roster import wait_for_workers
 from harness.run import Run
@@ -33,7 +36,7 @@ TIMEOUT_S = 300.0
 def erlang(expression: str) -> str:
     """Evaluate an expression in the broker; passed on stdin, where `ps` does not show it."""
     sudo = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
-    command = [*sudo, "rabbitmqctl", "--quiet", "eval"]
+    command = [*sudo, "rabbitmqctl", "eval"]  # with an option beside, RabbitMQ 4.0 does not read standard input
     return subprocess.run(command, input=expression, capture_output=True, text=True, check=True, timeout=30).stdout
 
 

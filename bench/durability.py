@@ -10,7 +10,8 @@ from celery.result import ResultSet
 from bench import noop_app, stock_app, told_app
 from bench.deployment import dispatch_all, scenario, workers
 from bench.measure import Row, in_turns, median, milliseconds, rate
-from harness.model import Roster, Scenario, TaskSpec
+from harness.model.scenario import Scenario, TaskSpec
+from harness.model.topology import Roster
 from harness.stats import percentile
 
 TASKS = 4000

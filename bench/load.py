@@ -20,7 +20,7 @@ from bench.measure import Failed, Row, milliseconds
 from bench.noop_app import WORKERS, app
 from harness.load_plan import LoadPlan, plan
 from harness.load_run import LoadRun, queues
-from harness.model import LoadProfile
+from harness.model.load import LoadProfile
 from harness.render.load_json import load_document
 from harness.roster import wait_for_workers
 

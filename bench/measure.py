@@ -24,6 +24,11 @@ class Row:
         return "reached" if self.reached else "NOT REACHED"
 
 
+def at_most(what: str, seconds: float, most_s: float, measured: str, samples: Mapping[str, Sequence[float]]) -> Row:
+    """Return the row of something that may take `most_s`."""
+    return Row(what=what, measured=measured, must=f"at most {most_s:g} s", reached=seconds <= most_s, samples=samples)
+
+
 class Failed(Exception):
     """A side did not do its work, so its figures mean nothing."""
 

@@ -6,7 +6,7 @@ import os
 
 from celery import Celery
 
-from harness.model import WorkerSpec
+from harness.model.topology import WorkerSpec
 from worker import publishing, settings
 from worker.topology import task_queue
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from celery import Celery
 
-from harness.model import WorkerSpec
+from harness.model.topology import WorkerSpec
 from worker.topology import task_queue
 
 QUEUES = ("plain_1", "plain_2")  # the task of a queue has its name

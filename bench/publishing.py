@@ -15,7 +15,7 @@ from bench.deployment import dispatch, scenario
 from bench.measure import Failed, Row, in_turns, median, rate
 from bench.noop_app import QUEUES, WORKERS, app
 from bench.plain_app import plain_celery
-from harness.model import Roster
+from harness.model.topology import Roster
 from harness.run import Run
 from worker.topology import declare
 

@@ -61,18 +61,11 @@ def _in_a_process(count: int) -> dict[str, Any]:
 def _run(count: int) -> dict[str, Any]:
     """Report a synthetic run; a tenth of a percent of its tasks failed, and each hundredth was retried."""
     from harness.checks import Judge
-    from harness.model import (
-        MAX_HELD,
-        LedgerCounts,
-        Node,
-        Outcome,
-        Report,
-        Roster,
-        Scenario,
-        State,
-        TaskSpec,
-        WorkerSpec,
-    )
+    from harness.model.ledger import LedgerCounts, State
+    from harness.model.outcome import Outcome
+    from harness.model.report import MAX_HELD, Report
+    from harness.model.scenario import Scenario, TaskSpec
+    from harness.model.topology import Node, Roster, WorkerSpec
     from harness.render.gantt import gantt
     from harness.render.html import html
     from harness.render.job_summary import job_summary

@@ -37,6 +37,7 @@ MEASUREMENTS: dict[str, tuple[str, ...]] = {
     "scaling": ("RabbitMQ", "Docker"),
     "health_check": ("RabbitMQ", "Docker"),
     "doctor": ("RabbitMQ", "Docker"),
+    "setup": ("RabbitMQ", "Docker"),
     "demo": ("make",),
     "reports": (),
 }

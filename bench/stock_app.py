@@ -8,7 +8,7 @@ from celery import Celery
 from kombu import Queue
 
 from bench.plain_app import noop
-from harness.model import WorkerSpec
+from harness.model.topology import WorkerSpec
 
 QUEUES = ("stock_1", "stock_2")  # the task of a queue has its name
 WORKERS = tuple(WorkerSpec(service=f"worker-{queue}", queue=queue) for queue in QUEUES)

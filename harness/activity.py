@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
-from harness.model import Activity, Outcome
+from harness.model.metrics import Activity
+from harness.model.outcome import Outcome
 
 #: Slices of a run at most; they grow with it.
 SLICES = 120

@@ -9,7 +9,8 @@ from celery.exceptions import QueueNotFound
 
 from harness.errors import ConfigError
 from harness.expected import RetryPolicy
-from harness.model import Route, TaskSpec
+from harness.model.scenario import TaskSpec
+from harness.model.topology import Route
 
 
 def registered(app: Celery) -> list[str]:
@@ -32,6 +33,16 @@ def route(app: Celery, task: str) -> Route | None:
 def routes(app: Celery) -> dict[str, Route | None]:
     """Return the route of every registered task."""
     return {task: route(app, task) for task in registered(app)}
+
+
+def task_queues(app: Celery) -> dict[str, list[str]]:
+    """Return every queue that the app declares or routes a task to, each with the tasks that are routed there."""
+    found = routes(app)  # first: where the app makes missing queues, a route to one adds it to the declared
+    queues: dict[str, list[str]] = {name: [] for name in app.amqp.queues}
+    for task, to in found.items():
+        if to is not None:
+            queues.setdefault(to.queue, []).append(task)
+    return queues
 
 
 def declared_queue(app: Celery, spec: TaskSpec) -> str:
@@ -58,15 +69,21 @@ def declared_queues(app: Celery, tasks: Sequence[TaskSpec]) -> dict[str, str]:
 
 
 def retry_policies(app: Celery, tasks: Sequence[TaskSpec]) -> dict[str, RetryPolicy]:
-    """Return the retry settings of a scenario's tasks, those that the app knows."""
+    """Return the retry settings of a scenario's tasks, those that the app knows.
+
+    What `retry_kwargs` says is said to `Task.retry`, so it goes before the attributes of the task; its countdown is not
+    used beside a backoff (`celery.app.autoretry`).
+    """
     policies = {}
     for name in {spec.task for spec in tasks} & set(app.tasks):
         task = app.tasks[name]
+        said = getattr(task, "retry_kwargs", {}) if getattr(task, "autoretry_for", ()) else {}
+        max_retries, countdown_s = said.get("max_retries"), said.get("countdown")
         policies[name] = RetryPolicy(
-            max_retries=task.max_retries,
+            max_retries=task.max_retries if max_retries is None else max_retries,
             backoff_s=float(getattr(task, "retry_backoff", False)),
             backoff_max_s=float(getattr(task, "retry_backoff_max", 600)),
             jitter=bool(getattr(task, "retry_jitter", True)),
-            delay_s=float(task.default_retry_delay),
+            delay_s=float(task.default_retry_delay if countdown_s is None else countdown_s),
         )
     return policies

@@ -11,7 +11,8 @@ from typing import Any
 
 from harness.baseline_rules import AGGREGATES, Rule
 from harness.errors import UsageError
-from harness.model import SCHEMA_VERSION, Check, Report, Summary
+from harness.model.metrics import Summary
+from harness.model.report import SCHEMA_VERSION, Check, Report
 from harness.render.figures import duration_text
 from harness.render.visible import visible
 

@@ -17,6 +17,7 @@ from celery import Celery
 from harness import broker
 from harness.broker_process import LOOK_INTERVAL_S, BrokerProcess, StartCommand, administer
 from harness.errors import UnavailableError
+from harness.model.fault import FaultKind
 
 #: How long a node may take to stop when asked to, in seconds.
 STOP_TIMEOUT_S = 30.0
@@ -161,6 +162,16 @@ class BrokerNode:
     def clear_memory_alarm(self) -> None:
         """Set the broker's memory limit to what it was."""
         rabbitmqctl("set_vm_memory_high_watermark", *self._watermark)
+
+    def command_to_undo(self, kind: FaultKind) -> str:
+        """Return what undoes a fault by hand, for a shell of the broker's administrator; empty where nothing does."""
+        if kind in (FaultKind.KILL, FaultKind.RESTART):
+            return str(self._start_command)
+        if kind is FaultKind.FREEZE:
+            return f"kill -CONT {self._process.pid}"
+        if kind is FaultKind.MEMORY_ALARM:
+            return f"rabbitmqctl --node {self.name} set_vm_memory_high_watermark {' '.join(self._watermark)}"
+        return ""
 
     def _accepts(self) -> bool:
         try:

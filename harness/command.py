@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from harness import interrupts
 from harness.errors import ExitCode, HarnessError, UsageError
 
 VERSION = "1.0.0"
@@ -41,9 +41,18 @@ def run(work: Callable[[], int], *, prog: str, root: Path) -> int:
     Args:
         root: Where the command is, with its .env and test-config.yml.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was started is not left behind
-    try:
+
+    def settled() -> int:
         _settle(root)
+        return work()
+
+    return told(settled, prog=prog)
+
+
+def told(work: Callable[[], int], *, prog: str) -> int:
+    """Do `work`, which reads its settings itself, and return the exit code; whatever goes wrong is told on stderr."""
+    interrupts.raised()
+    try:
         return work()
     except HarnessError as exc:
         from harness.output import print_error

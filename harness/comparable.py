@@ -8,8 +8,8 @@ from typing import Any
 from harness.baseline import Baseline
 from harness.baseline_rules import Rule
 from harness.errors import ExitCode, UsageError
-from harness.model import Scenario
-from harness.render.results_json import asked
+from harness.model.scenario import Scenario
+from harness.render.asked import asked
 from harness.render.visible import visible
 
 #: What makes a load model, by its key in the document's tasks and workers, with the value where it is left out.

@@ -13,7 +13,8 @@ from harness.compose_project import ComposeProject
 from harness.docker_cli import TIMEOUT_S, DockerCli, refusal
 from harness.errors import UnavailableError
 from harness.fleet import Unit, last_complaint
-from harness.model import WorkerSpec
+from harness.model.fault import FaultKind
+from harness.model.topology import WorkerSpec
 from harness.service_status import Container
 
 #: How long Docker has to create and start containers, or to stop them beyond their own grace period, in seconds.
@@ -111,8 +112,9 @@ class ComposeFleet:
         ]
 
     def last_words(self, container: Container) -> str:
-        """Return the last error in a container's log; empty where there is none."""
-        done = self._cli.run(["docker", "logs", "--tail", "200", container.id])
+        """Return the last error in a container's log since it was last started; empty where there is none."""
+        started = self._cli.run(["docker", "inspect", "--format", "{{.State.StartedAt}}", container.id]).stdout.strip()
+        done = self._cli.run(["docker", "logs", "--since", started, "--tail", "200", container.id])
         return last_complaint(done.stdout + done.stderr)
 
     def _running(self) -> list[Unit]:
@@ -185,6 +187,17 @@ class ComposeFleet:
         for name, aliases in self._cut_off.pop(unit.id).items():
             names = [f"--alias={alias}" for alias in aliases]
             self._do(unit, "be reconnected", "network", "connect", *names, name, unit.id)
+
+    def command_to_undo(self, kind: FaultKind, unit: Unit) -> str:
+        if kind is FaultKind.PAUSE:
+            return f"docker unpause {unit.id}"
+        if kind is FaultKind.DISCONNECT:  # another container, on all its networks
+            return f"docker compose up --detach --force-recreate {unit.service}"
+        return f"docker start {unit.id}"
+
+    def command_to_scale(self, counts: Mapping[str, int]) -> str:
+        wanted = " ".join(f"--scale={service}={count}" for service, count in counts.items())
+        return f"docker compose up --detach --no-recreate --no-deps {wanted} {' '.join(counts)}"
 
     def _do(self, unit: Unit, what: str, *arguments: str, timeout_s: float = TIMEOUT_S) -> None:
         done = self._cli.run(["docker", *arguments], timeout_s)

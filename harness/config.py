@@ -13,8 +13,11 @@ from harness.config_scaling import SCALING, scaling
 from harness.config_workers import OVERRIDE, WORKER, chosen, deployed
 from harness.expect_run import DEAD_LETTERS, LEDGER, RUN_EXPECT, THRESHOLDS, run_expectation, with_defaults
 from harness.expect_task import MATCH, TASK_EXPECT, task_expectation
-from harness.model import Config, RunExpectation, Scenario, Settings, TaskExpectation, TaskSpec, WorkerSpec
-from harness.quantities import MAX_TASKS, duration_s
+from harness.model.config import Config, Settings
+from harness.model.expectation import RunExpectation, TaskExpectation
+from harness.model.scenario import Scenario, TaskSpec
+from harness.model.topology import WorkerSpec
+from harness.quantities import MAX_TASKS
 from harness.yaml_document import read_node
 from harness.yaml_fields import (
     BOUNDS,
@@ -33,7 +36,7 @@ from harness.yaml_fields import (
 )
 from harness.yaml_nodes import Value
 
-__all__ = ["KEYS", "VERSION", "duration_s", "load_config"]
+__all__ = ["KEYS", "VERSION", "load_config"]
 
 VERSION = 1
 DEFAULT_TIMEOUT_S = 30.0

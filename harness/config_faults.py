@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from harness.model import BROKER, DISPATCHER, REPLIES, Fault, FaultKind, WorkerSpec
+from harness.model.fault import BROKER, DISPATCHER, REPLIES, Fault, FaultKind
+from harness.model.topology import WorkerSpec
 from harness.quantities import MAX_TASKS
 from harness.spelling import choices, hint
 from harness.yaml_fields import Keys, broker_name, choice, duration, fields, given, named, some, text, whole_number

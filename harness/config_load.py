@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from harness.errors import UsageError
 from harness.expect_run import thresholds
 from harness.load_plan import MAX_LOAD_TASKS, MAX_SHARE, refuse_contradictions
-from harness.model import LoadProfile
+from harness.model.load import LoadProfile
 from harness.threshold_grammar import LOAD_METRICS
 from harness.yaml_fields import Keys, duration, fields, given, line, named, rate, share, whole_number
 from harness.yaml_nodes import Value

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.config_workers import MAX_REPLICAS
-from harness.model import ServiceScaling, WorkerSpec
+from harness.model.config import ServiceScaling
+from harness.model.topology import WorkerSpec
 from harness.spelling import choices, hint
 from harness.yaml_fields import Keys, fields, named, whole_number
 from harness.yaml_nodes import Value

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from harness.model import WorkerSpec
+from harness.model.topology import WorkerSpec
 from harness.spelling import choices, hint
 from harness.yaml_fields import Keys, broker_name, fields, named, some, text, whole_number
 from harness.yaml_nodes import Value

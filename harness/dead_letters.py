@@ -14,7 +14,7 @@ from kombu import Connection
 
 from harness import broker
 from harness.errors import UsageError
-from harness.model import DeadLetter, ListedLetter
+from harness.model.dead_letter import DeadLetter, ListedLetter
 from harness.spelling import choices, hint
 
 #: Messages looked at in one queue at most.

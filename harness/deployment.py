@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.local import LocalFleet
-from harness.model import WorkerSpec
+from harness.model.topology import WorkerSpec
 
 
 @contextmanager

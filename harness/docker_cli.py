@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +15,8 @@ from harness.errors import UnavailableError
 
 #: How long Docker has to answer a question, in seconds.
 TIMEOUT_S = 10.0
+#: How long a command that is told to stop has to do so, in seconds.
+GIVE_UP_S = 2.0
 _DAEMON = "Error response from daemon: "
 
 
@@ -39,21 +44,29 @@ class DockerCli:
         return self._output([*command, *arguments], timeout_s)
 
     def run(self, command: list[str], timeout_s: float = TIMEOUT_S) -> subprocess.CompletedProcess[str]:
-        """Return how a command ended, whichever way."""
+        """Return how a command ended, whichever way. A Ctrl-C at the terminal is not for it, but for who runs it."""
         try:
-            return subprocess.run(
+            process = subprocess.Popen(
                 command,
                 cwd=self._directory,
                 env=self._environ,
-                capture_output=True,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 text=True,
-                timeout=timeout_s,
-                check=False,
+                start_new_session=True,
             )
         except FileNotFoundError as exc:
             raise UnavailableError(f"{command[0]} is not installed", fix="./setup.sh") from exc
+        try:
+            stdout, stderr = process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired as exc:
+            _end(process)
             raise UnavailableError(f"{' '.join(command)} did not answer in {timeout_s:.0f} s") from exc
+        except BaseException:
+            _end(process)
+            raise
+        return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
 
     def _output(self, command: list[str], timeout_s: float) -> str:
         done = self.run(command, timeout_s)
@@ -66,6 +79,17 @@ class DockerCli:
                 see="docker-refuses" if "permission denied" in done.stderr else "",
             )
         return done.stdout
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Have a command stop, with the plugin that works for it (`docker compose`): what it has begun, it gives up."""
+    with process:  # closes its pipes
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS answers EPERM of zombies
+                os.killpg(process.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(GIVE_UP_S)
+                return
 
 
 def refusal(stderr: str) -> str:

@@ -7,7 +7,8 @@ from dataclasses import fields as fields_of
 from dataclasses import replace
 
 from harness.errors import UsageError
-from harness.model import Bounds, DeadLetters, LedgerCounts, RunExpectation, Threshold
+from harness.model.expectation import Bounds, DeadLetters, RunExpectation, Threshold
+from harness.model.ledger import LedgerCounts
 from harness.quantities import MAX_TASKS
 from harness.threshold_grammar import METRICS, parse_threshold
 from harness.yaml_fields import (

@@ -6,7 +6,8 @@ import re
 import warnings
 
 from harness.expect_run import RUN_EXPECT
-from harness.model import UNSET, Bounds, Match, State, TaskExpectation
+from harness.model.expectation import UNSET, Bounds, Match, TaskExpectation
+from harness.model.ledger import State
 from harness.spelling import hint
 from harness.yaml_fields import Keys, broker_name, choice, counts, durations, fields, given, line, some, text
 from harness.yaml_nodes import Value

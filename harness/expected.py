@@ -9,15 +9,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from harness.model import (
-    UNSET,
-    Bounds,
-    Check,
-    Match,
-    Outcome,
-    Scenario,
-    TaskExpectation,
-)
+from harness.model.expectation import UNSET, Bounds, Match, TaskExpectation
+from harness.model.outcome import Outcome
+from harness.model.report import Check
+from harness.model.scenario import Scenario
 from harness.tally import Tally
 
 #: What a wait before another attempt may be longer than its backoff: the delay queues, and a place in the queue.
@@ -123,9 +118,7 @@ class ExpectedTasks:
 
     def checks(self) -> list[Check]:
         return [
-            tally.check(f"{name}: {self._asked[name]}", f"{tally.held} of {tally.judged}")
-            if tally.judged
-            else Check(name=f"{name}: {self._asked[name]}", passed=False, evidence="no outcome to judge")
+            tally.check(f"{name}: {self._asked[name]}", f"{tally.held} of {tally.judged}", unseen="no outcome to judge")
             for name, tally in self._tallies.items()
         ]
 

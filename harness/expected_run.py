@@ -6,18 +6,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from harness.expected import bounds_text
-from harness.model import (
-    Bounds,
-    Check,
-    DeadLetter,
-    DeadLetters,
-    FaultRecord,
-    LedgerCounts,
-    Outcome,
-    Roster,
-    Route,
-    Scenario,
-)
+from harness.model.dead_letter import DeadLetter
+from harness.model.expectation import Bounds, DeadLetters
+from harness.model.fault import FaultRecord
+from harness.model.ledger import LedgerCounts
+from harness.model.outcome import Outcome
+from harness.model.report import Check
+from harness.model.scenario import Scenario
+from harness.model.topology import Roster, Route
 
 
 class Shares:
@@ -102,6 +98,9 @@ def _ratio(counts: Sequence[float]) -> float:
     return max(counts) / min(counts) if min(counts) else float("inf")
 
 
+_NOT_MEASURED = "not measured: no fault was applied, or by a dispatcher that has ended"
+
+
 def _counts(counts: Sequence[int]) -> str:
     return " and ".join(map(str, sorted(counts, reverse=True)))
 
@@ -114,7 +113,7 @@ def run_checks(
     shares: Shares,
     roster: Roster,
     dead_letters: Sequence[DeadLetter],
-    faults: Sequence[FaultRecord] | None,
+    faults: Sequence[FaultRecord],
 ) -> list[Check]:
     """Judge `expect:` of the scenario itself."""
     expect = scenario.expect
@@ -132,7 +131,7 @@ def run_checks(
         words = column.replace("_", "-")
         checks.append(_within(f"{words}: {bounds_text(bounds)}", bounds, getattr(ledger, column), ""))
     checks += [_dead(wanted, dead_letters) for wanted in expect.dead_letters]
-    if expect.recovery and faults is not None:  # None: they were applied by a dispatcher that did not live to tell
+    if expect.recovery:
         checks.append(_recovered(expect.recovery, faults))
     return checks
 
@@ -151,6 +150,8 @@ def _recovered(wanted: Bounds, faults: Sequence[FaultRecord]) -> Check:
         )
         for recovery in hits
     ]
+    if faults and not any(fault.recovery for fault in faults):
+        return Check(name=name, passed=False, evidence=_NOT_MEASURED)
     return Check(
         name=name,
         passed=bool(lasts)

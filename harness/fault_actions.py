@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 from celery import Celery
@@ -12,10 +13,10 @@ from celery import Celery
 from harness import broker, malformed
 from harness.broker_node import BrokerNode
 from harness.errors import UnavailableError
-from harness.faults import Action
 from harness.fleet import Fleet, Unit
-from harness.model import BROKER, DISPATCHER, REPLIES, Fault, FaultKind
+from harness.model.fault import BROKER, DISPATCHER, REPLIES, Fault, FaultKind
 from harness.relay import Relay
+from harness.strike import Action
 
 
 class Actions:
@@ -46,11 +47,13 @@ class Actions:
         self._relay = relay
         self._spare_ids = spare_ids
         self._node = BrokerNode.find(app) if any(fault.target == BROKER for fault in faults) else None
+        self._units: dict[str, Sequence[Unit]] = {}
         for service in {fault.target for fault in faults if _is_service(fault)}:
+            self._units[service] = fleet.units(service)
             self._running(service)
 
     def __call__(self, fault: Fault, busy: Mapping[str, Sequence[int]]) -> Sequence[Action]:
-        """Return what `fault` is to be done to now.
+        """Return what `fault` is to be done to now, at once: which nodes there are was looked up before.
 
         Args:
             busy: The nodes that execute a task, each with the processes that do.
@@ -94,15 +97,26 @@ class Actions:
             FaultKind.DISCONNECT: (partial(fleet.disconnect, unit), partial(fleet.reconnect, unit)),
         }[fault.kind]
         gradual = fault.kind is FaultKind.STOP
-        return Action(hit=_words(unit), nodes=frozenset({unit.node}), do=do, undo=undo, gradual=gradual)
+        return Action(
+            hit=_words(unit),
+            nodes=frozenset({unit.node}),
+            do=do,
+            undo=undo,
+            command=fleet.command_to_undo(fault.kind, unit),
+            look=partial(self._look, unit.service),
+            gradual=gradual,
+        )
 
     def _scale(self, fault: Fault) -> Action:
         units = self._running(fault.target)
+        before = {fault.target: len(units)}
         return Action(
             hit=f"{len(units)} nodes of {fault.target}",
             nodes=frozenset(unit.node for unit in units),
             do=partial(self._fleet.scale, {fault.target: fault.count}),
-            undo=partial(self._fleet.scale, {fault.target: len(units)}),
+            undo=partial(self._fleet.scale, before),
+            command=self._fleet.command_to_scale(before),
+            look=partial(self._look, fault.target),
             gradual=True,
         )
 
@@ -121,8 +135,14 @@ class Actions:
             do()
 
         by_command = fault.kind in (FaultKind.CLOSE_CONNECTIONS, FaultKind.MEMORY_ALARM)  # rabbitmqctl takes a second
-        where = f"the broker's node, virtual host {node.vhost}"
-        return Action(hit=where, nodes=None, do=strike, undo=undo, gradual=by_command)
+        return Action(
+            hit=f"the broker's node, virtual host {node.vhost}",
+            nodes=None,
+            do=strike,
+            undo=undo,
+            command=node.command_to_undo(fault.kind),
+            gradual=by_command,
+        )
 
     def _delete_queue(self, name: str) -> Action:
         queue = self._reply_queue if name == REPLIES else name
@@ -135,14 +155,21 @@ class Actions:
             with broker.connect(self._app) as connection, broker.said_plainly(self._app):
                 self._app.amqp.queues[name].bind(connection.channel()).declare()
 
-        undo = None if name == REPLIES else declare
-        return Action(hit=f"queue {queue}", nodes=None, do=delete, undo=undo)
+        if name == REPLIES:
+            return Action(hit=f"queue {queue}", nodes=None, do=delete)
+        command = "docker compose restart"  # workers declare their queues when they start
+        return Action(hit=f"queue {queue}", nodes=None, do=delete, undo=declare, command=command)
 
-    def _running(self, service: str) -> list[Unit]:
-        units = self._fleet.units(service)
+    def _running(self, service: str) -> Sequence[Unit]:
+        units = self._units[service]
         if not units:
             raise UnavailableError(f"no node of {service} runs here", fix="docker compose up -d, or --local")
         return units
+
+    def _look(self, service: str) -> None:
+        """Look which nodes of it run: a fault has changed that."""
+        with suppress(UnavailableError):  # what the next fault is done to is then found to be missing
+            self._units[service] = self._fleet.units(service)
 
 
 def _is_service(fault: Fault) -> bool:

@@ -5,59 +5,47 @@ What takes time, such as a `docker kill`, runs in threads: the courier goes on m
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from threading import Event as ThreadEvent
-from threading import Thread
+from typing import Any
 
 from harness.errors import HarnessError
-from harness.ledger import Entry
-from harness.model import Fault, FaultRecord, Outcome, Recovery
+from harness.in_flight import Entry
+from harness.model.fault import DISPATCHER, Fault, FaultKind, FaultRecord
+from harness.model.outcome import Outcome
+from harness.strike import Action, Strike, words
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Action:
-    """A fault, ready to be applied to one thing."""
-
-    hit: str  # for people: "container demo-worker-a-1 (worker-a@12514a296d7c)"
-    nodes: frozenset[str] | None  # whose tasks it hits; None: every task in flight
-    do: Callable[[], None]
-    undo: Callable[[], None] | None = None  # None: nothing to undo
-    pids: frozenset[int] | None = None  # only tasks that these of its processes execute; None: all
-    gradual: bool = False  # it hits from its beginning on, such as a warm shutdown; otherwise once it is done
-
-
-#: Returns what a fault is to be done to now. Takes the nodes that execute a task, each with its processes.
+#: Returns what a fault is to be done to now, at once. Takes the nodes that execute a task, each with its processes.
 #: Raises UnavailableError.
 Aim = Callable[[Fault, Mapping[str, Sequence[int]]], Sequence[Action]]
 
-
-@dataclass(slots=True, eq=False)
-class _Strike:
-    """One action under way. Its thread writes the next three, the courier's the others. Times are ours."""
-
-    fault: Fault
-    action: Action
-    struck_at: float  # it began to be done
-    done_at: float | None = None  # it was done; None: not yet, or it could not be
-    undone_at: float | None = None
-    error: str | None = None
-    thread: Thread | None = None
-    told: bool = False
-    hit: set[int] = field(default_factory=set)  # ids in flight there when it struck
-    outcomes: list[Outcome] = field(default_factory=list)  # of these
+#: How long the end of a run waits until its faults are undone, in seconds: a broker may take most of it to come back.
+UNDONE_WITHIN_S = 150.0
+#: After so long it says what it waits for, in seconds.
+SAID_AFTER_S = 1.0
+#: The pause between two looks at which tasks a fault hit, in seconds.
+LOOK_INTERVAL_S = 0.05
 
 
 class Faults:
     """Applies a scenario's faults. All methods are called from the courier's thread."""
 
     def __init__(
-        self, faults: Sequence[Fault], aim: Aim, *, total: int, now: Callable[[], float], on_note: Callable[[str], None]
+        self,
+        faults: Sequence[Fault],
+        aim: Aim,
+        *,
+        total: int,
+        now: Callable[[], float],
+        on_note: Callable[[str], None],
+        record: Callable[[Mapping[str, Any]], None] = lambda record: None,
     ) -> None:
         """Args:
         total: Tasks of the run, of which `after` is a share.
         now: Our clock, in seconds since the epoch.
         on_note: Called with what a user should know at once.
+        record: Puts a record on disk: of each fault before it is applied, and once nothing is left of it.
         """
         self._waiting = [fault for fault in faults if not fault.on_start]
         self._on_start = {fault: fault.times for fault in faults if fault.on_start}
@@ -65,11 +53,13 @@ class Faults:
         self._total = total
         self._now = now
         self._on_note = on_note
+        self._record = record
         self._ended = 0
         self._began_at = 0.0
+        self._looked_at = 0.0
         self._seen: set[tuple[int, float | None]] = set()
-        self._strikes: list[_Strike] = []
-        self._records: list[FaultRecord] = []  # of what could not even be aimed
+        self._strikes: list[Strike] = []
+        self._refused: list[FaultRecord] = []  # of what could not even be aimed
         self._over = ThreadEvent()  # what was done is to be undone now
 
     def begin(self, at: float) -> None:
@@ -78,7 +68,10 @@ class Faults:
     def struck(self, fault: Fault, hit: str, at: float, in_flight: Mapping[int, Entry]) -> None:
         """Take note of a fault that somebody else applied, to everything in flight."""
         action = Action(hit=hit, nodes=None, do=lambda: None)
-        self._strikes.append(_Strike(fault, action, at, done_at=at, told=True, hit=set(in_flight)))
+        number = len(self._strikes) + 1
+        strike = Strike(number, fault, action, at, done_at=at, told=True, noted=True, hit=set(in_flight))
+        strike.ended.set()
+        self._strikes.append(strike)
 
     def tick(self, in_flight: Mapping[int, Entry]) -> None:
         """Apply what is due, undo what is over."""
@@ -88,6 +81,10 @@ class Faults:
             self._strike(fault, in_flight.values())
         if any(self._on_start.values()):
             self._follow(in_flight)
+        if self._strikes and now >= self._looked_at + LOOK_INTERVAL_S:
+            self._looked_at = now
+            for strike in self._strikes:
+                strike.follow(in_flight.values(), now)
         for strike in self._strikes:
             self._tell(strike)
 
@@ -95,27 +92,27 @@ class Faults:
         """Take note of a task's end."""
         self._ended += 1
         for strike in self._strikes:
-            if _executed_there(outcome, strike):
-                strike.hit.add(outcome.index)  # it had begun, which was not yet told
-            if outcome.index in strike.hit:
-                strike.outcomes.append(outcome)
+            strike.end(outcome)
 
     def finish(self, *, interrupted: bool) -> tuple[FaultRecord, ...]:
-        """Undo everything, and return what was done. Waits for what is under way.
+        """Undo everything, and return what was done. Waits for what is under way, for `UNDONE_WITHIN_S` at most.
+
+        What remains is said, with the command that undoes it.
 
         Args:
             interrupted: Then what was not due yet is no error.
         """
         self._over.set()
+        self._wait()
         for strike in self._strikes:
-            if strike.thread:
-                strike.thread.join()
             self._tell(strike)
+            if strike.left:
+                self._on_note(self._remains(strike))
         never = [*self._waiting, *(fault for fault, left in self._on_start.items() if left == fault.times)]
         for fault in [] if interrupted else never:
             why = f"it was not due before the run ended: {self._ended} of {self._total} tasks had ended"
             self._refuse(fault, why)
-        return tuple(sorted([*self._records, *map(self._record, self._strikes)], key=lambda record: record.at_s))
+        return tuple(sorted([*self._refused, *map(self._told, self._strikes)], key=lambda record: record.at_s))
 
     # --- when ---------------------------------------------------------------------------------------
 
@@ -142,39 +139,45 @@ class Faults:
         try:
             actions = self._aim(fault, _busy(entries))
         except HarnessError as exc:
-            self._refuse(fault, _words(exc))
+            self._refuse(fault, words(exc))
             return
         for action in actions:
-            nodes = action.nodes
-            hit = {
-                entry.index
-                for entry in entries
-                if (nodes is None or entry.node in nodes) and (action.pids is None or entry.pid in action.pids)
-            }
-            strike = _Strike(fault, action, self._now(), hit=hit)
-            strike.thread = Thread(target=self._carry_out, args=(strike,), name=f"fault: {fault.words}")
-            strike.thread.start()  # no daemon: the process does not end before it is undone
+            strike = Strike(len(self._strikes) + 1, fault, action, self._now())
+            strike.aim(entries)
             self._strikes.append(strike)
+            if (fault.kind, fault.target) != (FaultKind.KILL, DISPATCHER):  # that one, whoever goes on knows of
+                self._note(strike, undone=action.undo is None)  # first: who is killed leaves it applied
+            strike.begin(self._over, self._now)
 
-    def _carry_out(self, strike: _Strike) -> None:
-        """Do it, wait, undo it: in a thread of its own."""
+    def _wait(self) -> None:
+        """Wait until everything is undone, or it has taken too long."""
+        deadline = time.monotonic() + UNDONE_WITHIN_S
+        said_at = time.monotonic() + SAID_AFTER_S
+        for strike in filter(lambda strike: strike.begun, self._strikes):
+            if not strike.ended.wait(max(said_at - time.monotonic(), 0)):
+                self._on_note(f"undoing: {strike.fault.words}: {strike.action.hit}")
+            if not strike.ended.wait(max(deadline - time.monotonic(), 0)):
+                strike.error = strike.error or f"not undone: it takes longer than {UNDONE_WITHIN_S:.0f} s"
+
+    def _note(self, strike: Strike, *, undone: bool) -> None:
         action = strike.action
-        try:
-            action.do()
-            strike.done_at = self._now()
-        except Exception as exc:  # whatever it was: what was not applied is no proof
-            strike.error = _words(exc)
-        if action.undo is None:
-            return
-        if strike.done_at is not None:
-            self._over.wait(strike.fault.for_s)
-        try:
-            action.undo()  # also where it failed: perhaps half of it was done
-            strike.undone_at = self._now()
-        except Exception as exc:
-            strike.error = strike.error or f"not undone: {_words(exc)}"
+        strike.noted = undone
+        self._record(
+            {
+                "fault": {
+                    "number": strike.number,
+                    "what": strike.fault.words,
+                    "target": action.hit,
+                    "at": strike.struck_at,
+                    "undone": undone,
+                    "command": action.command,
+                }
+            }
+        )
 
-    def _tell(self, strike: _Strike) -> None:
+    def _tell(self, strike: Strike) -> None:
+        if not strike.noted and not strike.left:
+            self._note(strike, undone=True)
         if strike.told or (strike.done_at is None and strike.error is None):
             return
         strike.told = True
@@ -183,20 +186,26 @@ class Faults:
         else:
             self._on_note(f"fault: {strike.fault.words}: {strike.action.hit}")
 
+    def _remains(self, strike: Strike) -> str:
+        command = strike.action.command
+        return f"{strike.fault.words}: {strike.action.hit}: {strike.error}" + (
+            f"; undo it: {command}" if command else ""
+        )
+
     def _refuse(self, fault: Fault, why: str) -> None:
-        self._records.append(
+        self._refused.append(
             FaultRecord(what=fault.words, hit=fault.target, at_s=self._now() - self._began_at, error=why)
         )
         self._on_note(f"fault not applied: {fault.words}: {why}")
 
-    def _record(self, strike: _Strike) -> FaultRecord:
+    def _told(self, strike: Strike) -> FaultRecord:
         return FaultRecord(
             what=strike.fault.words,
             hit=strike.action.hit,
             at_s=strike.struck_at - self._began_at,
             undone_at_s=None if strike.undone_at is None else strike.undone_at - self._began_at,
             error=strike.error,
-            recovery=None if strike.done_at is None else _recovery(strike, strike.done_at),
+            recovery=strike.recovery,
         )
 
 
@@ -207,32 +216,3 @@ def _busy(entries: Iterable[Entry]) -> Mapping[str, Sequence[int]]:
         if entry.last_state == "STARTED" and entry.node is not None:
             busy.setdefault(entry.node, []).extend([entry.pid] if entry.pid is not None else [])
     return busy
-
-
-def _executed_there(outcome: Outcome, strike: _Strike) -> bool:
-    """Whether the task's last attempt began before, and ended after, the strike on its whole node."""
-    action = strike.action
-    if action.nodes is None or action.pids is not None or outcome.node not in action.nodes:
-        return False
-    began, ended = outcome.started_at, outcome.finished_at
-    return began is not None and ended is not None and began <= strike.struck_at <= ended
-
-
-def _words(exc: Exception) -> str:
-    return "; ".join(filter(None, [exc.what, exc.why])) if isinstance(exc, HarnessError) else repr(exc)
-
-
-def _recovery(strike: _Strike, done_at: float) -> Recovery:
-    """Leave out what was over before the fault had its effect, and only its result under way."""
-    struck_at = strike.struck_at
-    from_at = struck_at if strike.action.gradual else done_at
-    back = [one for one in strike.outcomes if one.finished_at is None or one.finished_at >= from_at]
-    reruns = [one.started_at for one in back if one.started_at is not None and one.started_at > struck_at]
-    ends = [one.replied_at for one in back if one.replied_at is not None]
-    return Recovery(
-        tasks=len(strike.hit) - len(strike.outcomes) + len(back),
-        ended=len(ends),
-        rerun_s=max(reruns) - struck_at if reruns else None,
-        first_s=min(ends) - struck_at if ends else None,
-        last_s=max(ends) - struck_at if ends else None,
-    )

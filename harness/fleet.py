@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from harness.model import WorkerSpec
+from harness.model.fault import FaultKind
+from harness.model.topology import WorkerSpec
 from harness.service_status import Container
 
 #: A terminal's control sequence.
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 #: What Celery says after a worker has lost its connection several times: the line before it says why.
 _CONSEQUENCE = "Frequent restarts detected"
+#: Who tells of a message or a task that failed: it keeps no worker from working.
+_OF_MESSAGES = ("celery.app.trace", "worker.consumer")
 #: What worker/topology.py says once it is connected, also again, and may declare its queues.
 _MENDED = "topology declared"
 
@@ -132,6 +135,12 @@ class Fleet(Replicas, Protocol):
 
     def reconnect(self, unit: Unit) -> None: ...
 
+    # --- undone by hand, where this process no longer can: a command for a shell, empty where nothing is to be undone
+
+    def command_to_undo(self, kind: FaultKind, unit: Unit) -> str: ...
+
+    def command_to_scale(self, counts: Mapping[str, int]) -> str: ...
+
 
 def worker_command(worker: WorkerSpec) -> list[str]:
     """Return the arguments that start a node of `worker`: those of docker-compose.yml, which a test compares.
@@ -156,7 +165,7 @@ def worker_command(worker: WorkerSpec) -> list[str]:
 
 
 def last_complaint(log: str) -> str:
-    """Return the last line of a worker's log that tells of an error, shortened; empty where that is over, or none."""
+    """Return the last line of a worker's log that tells why it does not work, shortened; empty where that is over."""
     for line in reversed(log.splitlines()):
         line = _ESCAPE.sub("", line)  # Compose clears the line before each, also in a pipe
         try:
@@ -165,7 +174,7 @@ def last_complaint(log: str) -> str:
             if "Error" in line:
                 return line.strip()[:200]
             continue
-        if not isinstance(record, dict):
+        if not isinstance(record, dict) or record.get("logger") in _OF_MESSAGES:
             continue
         message = str(record.get("message", "")).strip()
         if message.startswith(_MENDED):

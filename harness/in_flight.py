@@ -32,7 +32,7 @@ class Entry:
     first_started_at: float | None = None  # node's clock, as the next two
     started_at: float | None = None
     started: dict[int, float | None] = field(default_factory=dict)  # by retries: this attempt began, first
-    begun: set[float] = field(default_factory=set)  # when each execution did
+    begun: dict[float, str | None] = field(default_factory=dict)  # when each execution did, and on which node
     retried: dict[int, float] = field(default_factory=dict)  # by retries: this attempt asked for another
 
     def hear(self, reply: Reply) -> str | None:
@@ -66,7 +66,7 @@ class Entry:
             return None
         again = None
         if started_at is not None:
-            self.begun.add(started_at)
+            self.begun[started_at] = reply.evidence.get("node")
         if retries not in self.started:
             self.started[retries] = started_at
         elif "retries" in reply.evidence or self.last_state != "RETRY":
@@ -74,6 +74,10 @@ class Entry:
         self.starts += 1
         self.first_started_at = self.first_started_at or started_at
         return again
+
+    def over_at(self, began: float) -> float | None:
+        """Return when the execution that began then had ended at the latest; None: that was not told."""
+        return min((at for at in (*self.begun, *self.retried.values()) if at > began), default=None)
 
     def outcome(
         self,

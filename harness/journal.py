@@ -10,6 +10,8 @@ One JSON object a line. Ids are a run's random bits and an index (`ledger.TaskId
     {"refused": 7, "reason": "..."}                       the broker has not, and will not
     {"again": [5, 6]}                                     never confirmed, so published again
     {"at": 1758137336.4, "got": {...}}                    a state of a task, as its worker reported it
+    {"fault": {"number": 1, "undone": false, ...}}        is about to be applied, with the command that undoes it
+    {"fault": {"number": 1, "undone": true, ...}}         nothing of it is left
     {"resumed": 1758137390.2}                             another process took over
 
 A process that is killed loses nothing of what it wrote; a host that crashes, nothing written before the last `sync`.

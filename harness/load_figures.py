@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 
+from harness.intervals import Intervals
 from harness.load_plan import LoadPlan
-from harness.load_report import NodeShare, Slices, Window
-from harness.model import LoadModel, Outcome, Roster, State
+from harness.load_report import LEAST_COMPLETED, NodeShare, Slices, Window
+from harness.model.ledger import State
+from harness.model.load import LoadModel
+from harness.model.outcome import Outcome
+from harness.model.topology import Roster
 from harness.stats import Histogram
 
 #: Slices of a run at most; they grow with it. The shortest, in seconds.
@@ -34,6 +39,8 @@ class Figures:
         self._nodes: Counter[str] = Counter()
         self._sent = self._completed = 0  # in the steady window
         self.all_completed = 0
+        self._busy_s = self._all_busy_s = 0.0  # what ended while tasks were published: in the window, and in all
+        self._later = Intervals()  # executions that ended later, in seconds after the start: the window ends meanwhile
         self.distributions: Mapping[str, Histogram] = {metric: Histogram() for metric in METRICS}
 
     def begin(self, at: float) -> None:
@@ -52,6 +59,7 @@ class Figures:
         measured = due_at - self._began_at >= self._load.steady_s
         self._count("sent", published_s)
         self._sent += self._in_window(published_s, publishing=True)
+        self._execute(outcome, publishing)
         if self._open and measured:
             self.distributions["lag"].record(late_s)
         if outcome.replied_at is None or not outcome.state.is_completed:
@@ -76,6 +84,22 @@ class Figures:
             if value_s is not None:
                 self.distributions[metric].record(value_s if metric == "run_time" else late_s + value_s)
 
+    def _execute(self, outcome: Outcome, publishing: bool) -> None:
+        """Take how long a process executed it. One that is unfinished went on until the end, whenever that is."""
+        if outcome.started_at is None:
+            return
+        begun_s = outcome.started_at - self._began_at
+        if outcome.finished_at is None:
+            ended_s = math.inf if outcome.state is State.UNFINISHED else begun_s
+        else:
+            ended_s = outcome.finished_at - self._began_at
+        if not publishing:
+            self._later.append((begun_s, ended_s))
+            return
+        load = self._load
+        self._all_busy_s += ended_s - begun_s
+        self._busy_s += _within(begun_s, ended_s, load.steady_s, load.duration_s or math.inf)
+
     def _in_window(self, at_s: float, publishing: bool) -> bool:
         end_s = self._load.duration_s
         return self._load.steady_s <= at_s and (publishing if end_s is None else at_s < end_s)
@@ -93,7 +117,7 @@ class Figures:
     # --- what came of it --------------------------------------------------------------------------
 
     def window(self, published_s: float, ended_s: float, *, cut_short: bool) -> Window:
-        """Return the steady window.
+        """Return the steady window; the whole run where what was to be done ended before there was one.
 
         Args:
             published_s: The last task was published, in seconds after the start.
@@ -103,13 +127,25 @@ class Figures:
         load = self._load
         begin_s = load.steady_s
         end_s = published_s if load.duration_s is None or cut_short else load.duration_s
-        if load.model is LoadModel.BURST or end_s <= begin_s:
-            words = "no steady part, so all of it, from the first publish to the last result"
-            sent = sum(self._slices["sent"].values())
-            return Window(begin_s=0.0, end_s=ended_s, words=words, sent=sent, completed=self.all_completed)
+        few = load.duration_s is None and self._completed < LEAST_COMPLETED
+        if load.model is LoadModel.BURST or few or end_s <= begin_s:
+            return Window(
+                begin_s=0.0,
+                end_s=ended_s,
+                words="no steady part, so all of it, from the first publish to the last result",
+                sent=sum(self._slices["sent"].values()),
+                completed=self.all_completed,
+                busy_s=self._all_busy_s + sum(_within(*one, 0.0, ended_s) for one in self._later),
+            )
         begin = "the end of warm-up and ramp" if begin_s else "the first publish"
-        words = f"from {begin} to the end of publishing"
-        return Window(begin_s=begin_s, end_s=end_s, words=words, sent=self._sent, completed=self._completed)
+        return Window(
+            begin_s=begin_s,
+            end_s=end_s,
+            words=f"from {begin} to the end of publishing",
+            sent=self._sent,
+            completed=self._completed,
+            busy_s=self._busy_s + sum(_within(*one, begin_s, end_s) for one in self._later),
+        )
 
     def slices(self) -> Slices:
         length = 1 + max((number for counts in self._slices.values() for number in counts), default=-1)
@@ -133,6 +169,11 @@ class Figures:
             )
             for name in names
         )
+
+
+def _within(begun_s: float, ended_s: float, begin_s: float, end_s: float) -> float:
+    """Return how much of an execution lies within a window."""
+    return max(min(ended_s, end_s) - max(begun_s, begin_s), 0.0)
 
 
 def _service(node: str) -> str:

@@ -6,7 +6,8 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 
-from harness.model import Load, TaskSpec
+from harness.model.load import Load
+from harness.model.scenario import TaskSpec
 
 
 def schedule(tasks: Sequence[TaskSpec], shares: Sequence[int], load: Load) -> Iterator[tuple[float, int, TaskSpec]]:

@@ -9,7 +9,10 @@ from dataclasses import dataclass, fields, replace
 
 from harness.errors import UsageError
 from harness.load_pacing import due_within, turns
-from harness.model import Load, LoadModel, LoadProfile, Scenario, TaskSpec, Threshold, WorkerSpec
+from harness.model.expectation import Threshold
+from harness.model.load import Load, LoadModel, LoadProfile
+from harness.model.scenario import Scenario, TaskSpec
+from harness.model.topology import WorkerSpec
 from harness.spelling import choices, hint
 from harness.threshold_grammar import parse_threshold
 from harness.yaml_scalars import shown

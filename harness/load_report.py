@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from harness.errors import ExitCode
 from harness.load_plan import LoadPlan
-from harness.model import Check, LoadModel, Report
-from harness.stats import Histogram
+from harness.model.load import LoadModel
+from harness.model.report import Check, Report
+from harness.stats import Histogram, fewest
 
 SCHEMA_VERSION = 1
-#: A percentile with fewer measured values above it than one would be the largest of them under another name.
-_FEWEST = {90: 10, 95: 20, 99: 100}
+#: Final states in a window that a rate takes, at least: as few are within a third of what they would come to in the
+#: long run, if they come at random (1 / sqrt(10)). hyperfine and criterion.rs take no fewer runs either.
+LEAST_COMPLETED = 10
 #: Points of a percentile curve for each tenfold of 1 / (1 - p).
 _POINTS = 12
 
@@ -41,6 +43,7 @@ class Window:
     words: str  # how it was cut
     sent: int  # tasks published in it
     completed: int  # final states received in it
+    busy_s: float  # processes executed tasks in it, all together; last attempts, on the nodes' clocks
 
     @property
     def length_s(self) -> float:
@@ -170,7 +173,7 @@ def latency(histogram: Histogram) -> Latency | None:
     if mean_s is None:
         return None
     percentiles = {
-        rank: histogram.percentile(rank) if histogram.count >= fewest else None for rank, fewest in _FEWEST.items()
+        rank: histogram.percentile(rank) if histogram.count >= fewest(rank) else None for rank in (90, 95, 99)
     }
     return Latency(
         count=histogram.count,

@@ -14,9 +14,11 @@ from harness.checks import EVERY_TASK_SUCCEEDED
 from harness.errors import UsageError
 from harness.load_figures import Figures
 from harness.load_plan import IN_FLIGHT_BYTES, LoadPlan
-from harness.load_report import Generator, LoadReport, Window, latency
+from harness.load_report import LEAST_COMPLETED, Generator, LoadReport, Window, latency
 from harness.load_watch import BacklogWatch
-from harness.model import Check, Outcome, Report, Roster
+from harness.model.outcome import Outcome
+from harness.model.report import Check, Report
+from harness.model.topology import Roster
 from harness.render.figures import duration_text
 from harness.render.load_progress import Progress
 from harness.render.load_words import rate_text
@@ -166,7 +168,7 @@ class LoadRun:
             thresholds=thresholds.judge(
                 plan.thresholds, figures.distributions, report.ledger, self._counted(window, began_at)
             ),
-            invalid=_invalid(plan, report, published_s, generator, lag),
+            invalid=_invalid(plan, report, window, published_s, generator, lag),
         )
 
     def _counted(self, window: Window, began_at: float) -> dict[tuple[str, str], tuple[float, str]]:
@@ -188,10 +190,26 @@ def _checks(report: Report, plan: LoadPlan) -> tuple[Check, ...]:
 
 
 def _invalid(
-    plan: LoadPlan, report: Report, published_s: float, generator: Generator, lag: Histogram
+    plan: LoadPlan, report: Report, window: Window, published_s: float, generator: Generator, lag: Histogram
 ) -> tuple[str, ...]:
-    """Return why the figures are this process's own and not the system's; nothing where they are the system's."""
-    if plan.max_lag_s is None or plan.offered is None or report.interrupted:
+    """Return why the figures say nothing of the system; nothing where they do, or where the run was interrupted."""
+    if report.interrupted:
+        return ()
+    return (*_late(plan, report, published_s, generator, lag), *_few(plan, window))
+
+
+def _few(plan: LoadPlan, window: Window) -> tuple[str, ...]:
+    """Return that too little ended within the window for a rate; nothing where the load ends with its tasks."""
+    if plan.load.duration_s is None or window.completed >= LEAST_COMPLETED:
+        return ()
+    ended = f"{window.completed} ended" if window.completed else "nothing ended"
+    within = f"{ended} within the window of {duration_text(window.length_s)}"
+    return (f"{within}, and a rate takes {LEAST_COMPLETED} tasks: a longer duration",)
+
+
+def _late(plan: LoadPlan, report: Report, published_s: float, generator: Generator, lag: Histogram) -> tuple[str, ...]:
+    """Return why the figures are this process's own; nothing where they are not."""
+    if plan.max_lag_s is None or plan.offered is None:
         return ()
     reasons = []
     if lag.count and (late_s := lag.percentile(99)) > plan.max_lag_s:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +13,11 @@ from celery import Celery
 from harness import broker
 from harness.errors import ExitCode
 from harness.fleet import Fleet
+from harness.interrupts import handled
 from harness.load_plan import LoadPlan
 from harness.load_report import LoadReport
 from harness.load_run import LoadRun
-from harness.model import Roster
+from harness.model.topology import Roster
 from harness.output import Console, ProgressLine, ResultsFile, Terminal
 from harness.render.load_html import load_html
 from harness.render.load_json import load_pieces
@@ -29,7 +30,7 @@ from harness.render.sweep_text import replicas_text, step_text, sweep_text
 from harness.render.timeline import rich_connected
 from harness.report_files import write_whole
 from harness.roster import wait_for_workers
-from harness.stage import interrupts, published_nothing
+from harness.stage import published_nothing
 from harness.sweep_run import Replicas, sweep
 
 
@@ -51,12 +52,14 @@ class Outputs:
         if not self.json:
             self.console.write(text)
 
-    def show(self, results: Path, text: str) -> None:
-        """Show the results, as text or as the document."""
+    def show(self, results: Path, text: str, page: Callable[[], str]) -> None:
+        """Show the results, as text or as the document; write the HTML report, if one is wanted."""
         if self.json:
             self.console.write_file(results)
         else:
             self.console.write(text)
+        if self.html:
+            self.console.note(f"report: {write_whole(self.html, page())}")
 
 
 def play(app: Celery, fleet: Fleet, plan: LoadPlan, wait_s: float, out: Outputs) -> ExitCode:
@@ -71,25 +74,25 @@ def play(app: Celery, fleet: Fleet, plan: LoadPlan, wait_s: float, out: Outputs)
         KeyboardInterrupt: It was interrupted before anything was published, or twice.
     """
     started_at = time.time()
-    results = ResultsFile.reserve(out.results, started_at, out.results_dir, kind="load")
-    try:
+    with ResultsFile.reserve(out.results, started_at, out.results_dir, kind="load").kept() as results:
         with published_nothing():
-            url, embedded = broker.public_url(os.environ["BROKER_URL"]), broker.is_embedded(app)
-            out.say(load_banner(plan, started_at, url, out.style, embedded=embedded))
+            begun(app, plan, started_at, out)
             loading = ready(app, fleet, plan, wait_s, out)
-        with interrupts(loading.run):
+        with handled(loading.run.interrupt):
             report = loading.execute()
             out.progress.clear()
             path = results.write(load_pieces(report))
-    except BaseException:
-        results.discard()
-        raise
-    out.show(path, load_text(report, path, out.style))
-    if out.html:
-        out.console.note(f"report: {write_whole(out.html, load_html(report))}")
+    out.show(path, load_text(report, path, out.style), lambda: load_html(report))
     if loading.run.left_at_once:
         raise KeyboardInterrupt  # past the warm shutdown of local workers too
     return report.exit_code
+
+
+def begun(app: Celery, plan: LoadPlan, started_at: float, out: Outputs) -> str:
+    """Show what is asked of which broker; return its URL, without its password."""
+    url, embedded = broker.public_url(os.environ["BROKER_URL"]), broker.is_embedded(app)
+    out.say(load_banner(plan, started_at, url, out.style, embedded=embedded))
+    return url
 
 
 def ready(app: Celery, fleet: Fleet, plan: LoadPlan, wait_s: float, out: Outputs) -> LoadRun:
@@ -122,32 +125,25 @@ def play_sweep(
         KeyboardInterrupt: It was interrupted before anything was measured, or twice.
     """
     started_at = time.time()
-    results = ResultsFile.reserve(out.results, started_at, out.results_dir, kind="load")
     left_at_once = False
 
     def measured(fleet: Fleet, plan: LoadPlan) -> tuple[LoadReport, Roster]:
         nonlocal left_at_once
         out.say(replicas_text(plan.scenario.workers[0].replicas, out.style))
         loading = ready(app, fleet, plan, wait_s, out)
-        with interrupts(loading.run):
+        with handled(loading.run.interrupt):
             report = loading.execute()
             out.progress.clear()
         left_at_once = loading.run.left_at_once
         return report, loading.roster
 
-    try:
-        url, embedded = broker.public_url(os.environ["BROKER_URL"]), broker.is_embedded(app)
-        out.say(load_banner(plan, started_at, url, out.style, embedded=embedded))
+    with ResultsFile.reserve(out.results, started_at, out.results_dir, kind="load").kept() as results:
+        url = begun(app, plan, started_at, out)
         played = sweep(app, plan, steps, replicas, measured, lambda step: out.say(step_text(step, out.style)))
         if not played.steps and played.error:
             raise played.error
         path = results.write(sweep_pieces(played, plan, started_at, url))
-    except BaseException:
-        results.discard()
-        raise
-    out.show(path, sweep_text(played, path, out.style))
-    if out.html:
-        out.console.note(f"report: {write_whole(out.html, sweep_html(played, plan, started_at, url))}")
+    out.show(path, sweep_text(played, path, out.style), lambda: sweep_html(played, plan, started_at, url))
     if left_at_once:
         raise KeyboardInterrupt
     if played.error:

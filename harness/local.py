@@ -15,7 +15,9 @@ from pathlib import Path
 
 from harness.errors import UnavailableError
 from harness.fleet import Unit, last_complaint, worker_command
-from harness.model import WorkerSpec
+from harness.interrupts import held
+from harness.model.fault import FaultKind
+from harness.model.topology import WorkerSpec
 from harness.process_group import ProcessGroup, finish
 from harness.relay import Relay, address, through
 
@@ -86,12 +88,15 @@ class LocalFleet:
             if not (at_once or self._abrupt):
                 finish([node.group for node in self._nodes.values()], STOP_GRACE_S)
         finally:
-            for node in self._nodes.values():
-                node.group.kill_all()
-                if node.relay:
-                    node.relay.close()
-            self._nodes.clear()
-            shutil.rmtree(self._logs, ignore_errors=True)
+            with held() as came:
+                for node in self._nodes.values():
+                    node.group.kill_all()
+                    if node.relay:
+                        node.relay.close()
+                self._nodes.clear()
+                shutil.rmtree(self._logs, ignore_errors=True)
+            if came:
+                raise KeyboardInterrupt
 
     def explain(self, worker: WorkerSpec) -> str:
         log = self._log(worker)
@@ -125,7 +130,7 @@ class LocalFleet:
                 why=f"started here are {', '.join(self._workers)}",
                 fix="name one of these, or add it to `workers` in test-config.yml",
             )
-        return [node for node in self._nodes.values() if node.worker.service == service and node.group.runs]
+        return [node for node in list(self._nodes.values()) if node.worker.service == service and node.group.runs]
 
     # --- done to one ------------------------------------------------------------------------------
 
@@ -167,6 +172,12 @@ class LocalFleet:
 
     def reconnect(self, unit: Unit) -> None:
         self._relay(self._node(unit, "be reconnected")).heal()
+
+    def command_to_undo(self, kind: FaultKind, unit: Unit) -> str:
+        return f"kill -CONT -{unit.id}" if kind is FaultKind.PAUSE else ""  # all else ends with this process
+
+    def command_to_scale(self, counts: Mapping[str, int]) -> str:
+        return ""
 
     def _relay(self, node: _Node) -> Relay:
         if node.relay is None:

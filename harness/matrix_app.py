@@ -2,19 +2,22 @@
 
 Read as text and run with `python -c`, in the user's image or here, by whatever Celery is installed there; nothing
 imports it. `MATRIX` is a JSON object, see `harness/matrix_nodes.py`; `MATRIX_BROKER_URL` holds the password, so it
-stands apart. Every execution tells of its start and its end in persistent messages that the broker has confirmed
-before it goes on: the account depends on no result backend.
+stands apart; `BROKER_CA` and `BROKER_TLS_NAME` mean what they do in `worker/tls.py`. Every execution tells of its start
+and its end in persistent messages that the broker has confirmed before it goes on: the account depends on no result
+backend.
 """
 
 import contextlib
 import json
 import os
 import re
+import ssl
 import subprocess
 import sys
 import threading
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 from celery import Celery, Task, __version__, signals
 from kombu import Connection, Producer, Queue
@@ -54,12 +57,24 @@ sys.stdin.read()  # until the worker is gone
 """
 
 
+def verified(url: str) -> dict[str, Any] | None:
+    """Return Celery's `broker_use_ssl`: kombu by itself compares no name; None where the URL is not `amqps://`."""
+    parts = urlsplit(url)
+    if parts.scheme != "amqps":
+        return None
+    options = {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": os.environ.get("BROKER_TLS_NAME") or parts.hostname}
+    return options | ({"ca_certs": os.environ["BROKER_CA"]} if os.environ.get("BROKER_CA") else {})
+
+
+TLS = verified(BROKER_URL)
+
+
 def through_relay(url: str) -> tuple[str, subprocess.Popen[str]]:
     """Return a URL of the same broker by way of a relay, and the relay."""
     parts = re.fullmatch(r"(\w+://)(.*@)?([^:/@]*):?(\d*)(/.*)?", url)
     assert parts, "a broker URL"
     scheme, user, host, port, rest = parts.groups("")
-    command = [sys.executable, "-c", RELAY, host or "localhost", port or "5672"]
+    command = [sys.executable, "-c", RELAY, host or "localhost", port or ("5671" if TLS else "5672")]
     relay = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert relay.stdout
     return f"{scheme}{user}127.0.0.1:{relay.stdout.readline().strip()}{rest}", relay
@@ -74,12 +89,13 @@ def tell_of_cuts(relay: subprocess.Popen[str]) -> None:
 def report(what: str, **more: Any) -> None:
     said = {"what": what, "of": GIVEN["of"], "pid": os.getpid(), "parent": os.getppid(), "at": time.time(), **more}
     options = {"confirm_publish": True}
-    with Connection(BROKER_URL, connect_timeout=10, transport_options=options) as connection:
+    with Connection(BROKER_URL, connect_timeout=10, ssl=TLS, transport_options=options) as connection:
         Producer(connection).publish(said, routing_key=GIVEN["reports"], delivery_mode=2, mandatory=True)
 
 
 app = Celery("matrix", broker=BROKER_URL)
 app.conf.update(
+    broker_use_ssl=TLS,
     task_acks_late=GIVEN["acks"] != "early",
     task_reject_on_worker_lost=GIVEN["acks"] == "late+reject",
     task_queues=[Queue(GIVEN["queue"], no_declare=True, queue_arguments={"x-queue-type": GIVEN["queue_type"]})],
@@ -106,7 +122,7 @@ def ready(**_: Any) -> None:
     report("ready", relay=relay and relay.pid, celery=__version__, python=sys.version.split()[0])
 
 
-with Connection(BROKER_URL, connect_timeout=10) as first:
+with Connection(BROKER_URL, connect_timeout=10, ssl=TLS) as first:
     first.ensure_connection(max_retries=1, interval_start=0)  # Celery would try for ever; the last line says why
 url, relay = BROKER_URL, None
 if GIVEN["relay"]:

@@ -22,6 +22,8 @@ from harness.process_group import ProcessGroup
 SOURCE = Path(__file__).with_name("matrix_app.py").read_text(encoding="utf-8")
 #: What marks the containers; its value is the run's own.
 LABEL = "distributed-test.matrix"
+#: Where a container has the authorities of `BROKER_CA`, as in docker-compose.yml.
+_CA_INSIDE = "/run/broker-ca.pem"
 #: How long Docker has to create and start a container, in seconds: several do at once.
 _START_S = 60.0
 
@@ -134,7 +136,7 @@ class _Process:
 
 
 class Containers:
-    """Containers of the image of the first Compose service, which find the host as it does; nothing is mounted."""
+    """Containers of the image of the first Compose service, which find the host, and trust the broker, as it does."""
 
     way_on = "./setup.sh, for a broker user that may come from a container; or --local"
 
@@ -143,7 +145,7 @@ class Containers:
             directory: Where docker-compose.yml is.
             broker_url: The dispatcher's: the matrix's queues are its own, so its user and virtual host are taken.
             environ: `WORKER_BROKER_URL` says under which name a container finds the broker, `HOST_GATEWAY` where the
-                host is.
+                host is; `BROKER_CA` and `BROKER_TLS_NAME` are the dispatcher's own.
 
         Raises:
             UnavailableError: There is no Docker, or no such image.
@@ -151,6 +153,10 @@ class Containers:
         self._docker = DockerCli(directory)
         self._run = uuid.uuid4().hex[:12]
         self._gateway = environ.get("HOST_GATEWAY") or "host-gateway"
+        self._tls = ["--env", f"BROKER_TLS_NAME={environ.get('BROKER_TLS_NAME', '')}"]
+        if authorities := environ.get("BROKER_CA"):
+            self._tls += ["--env", f"BROKER_CA={_CA_INSIDE}"]
+            self._tls += ["--mount", f"type=bind,source={authorities},target={_CA_INSIDE},readonly"]
         os.environ["MATRIX_BROKER_URL"] = from_inside(broker_url, environ.get("WORKER_BROKER_URL", ""))  # not in `ps`
         self._image = min(self._docker.compose("config", "--images").split())
         if self._docker.run(["docker", "image", "inspect", self._image]).returncode:
@@ -163,7 +169,7 @@ class Containers:
         command = [
             *("docker", "run", "--detach", "--init", "--label", f"{LABEL}={self._run}"),
             *("--add-host", f"host.docker.internal:{self._gateway}"),
-            *("--env", "MATRIX_BROKER_URL", "--env", f"MATRIX={json.dumps(given)}"),
+            *("--env", "MATRIX_BROKER_URL", "--env", f"MATRIX={json.dumps(given)}", *self._tls),
             *("--entrypoint", "python", self._image, "-c", SOURCE),
         ]
         started = self._docker.run(command, _START_S)
@@ -207,10 +213,12 @@ class _Container:
 
 def from_inside(broker_url: str, worker_broker_url: str) -> str:
     """Return the dispatcher's broker URL with the host that the workers' containers find the broker at."""
-    ours, theirs = urlsplit(broker_url), urlsplit(worker_broker_url or "amqp://host.docker.internal:5672//")
+    ours = urlsplit(broker_url)
+    port = f":{ours.port}" if ours.port else ""
+    theirs = urlsplit(worker_broker_url or f"{ours.scheme}://host.docker.internal{port}")
     user, at, _ = ours.netloc.rpartition("@")
     host = theirs.netloc.rpartition("@")[2]
-    return ours._replace(netloc=f"{user}{at}{host}", scheme=theirs.scheme or ours.scheme).geturl()
+    return ours._replace(netloc=f"{user}{at}{host}", scheme=theirs.scheme).geturl()
 
 
 def _last_line(log: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Sequence
 
-from harness.model import TaskSpec
+from harness.model.scenario import TaskSpec
 
 
 def schedule(tasks: Sequence[TaskSpec]) -> Iterator[tuple[float, int, TaskSpec]]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from harness.model import Event, Report, Roster, Scenario
+from harness.model.event import Event
+from harness.model.report import Report
+from harness.model.scenario import Scenario
+from harness.model.topology import Roster
 from harness.output import Console
 from harness.render import console as text
 from harness.render.style import Style

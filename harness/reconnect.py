@@ -11,7 +11,7 @@ from kombu import Connection
 
 from harness import broker
 from harness.errors import UnavailableError
-from harness.model import Node
+from harness.model.topology import Node
 
 #: The pause between two looks, in seconds.
 LOOK_INTERVAL_S = 0.2

@@ -15,7 +15,7 @@ from kombu import Connection
 
 from harness import broker
 from harness.dead_letters import opened, read
-from harness.model import DeadLetter
+from harness.model.dead_letter import DeadLetter
 
 #: How long the broker may take to confirm a message, in seconds.
 CONFIRM_TIMEOUT_S = 5.0

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.ledger import Ledger
-from harness.model import Outcome, TaskSpec
+from harness.model.outcome import Outcome
+from harness.model.scenario import TaskSpec
 from harness.pacing import schedule
 from harness.reply import Reply
 
@@ -24,6 +25,7 @@ class Position:
     began_at: float = 0.0  # ours
     last_at: float = 0.0  # ours: the last state was received
     attempted: int = 0  # ids below this may have been published
+    faults: list[Mapping[str, Any]] = field(default_factory=list)  # applied, and undone
     recent: deque[Mapping[str, Any]] = field(default_factory=lambda: deque(maxlen=RECENT))
 
 
@@ -72,6 +74,8 @@ def replay(
                 position.recent.append(meta)
                 position.last_at = at
                 end(ledger.receive(Reply.of(meta, at)))
+            case {"fault": noted}:
+                position.faults.append(noted)
             case {"resumed": _}:
                 maybe_published = position.attempted
     return position

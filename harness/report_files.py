@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.model import Report
+from harness.model.report import Report
 from harness.render.headline import NotRun
 
 

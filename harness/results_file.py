@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import IO
 
 from harness.errors import UsageError
-from harness.model import Outcome, Report
-from harness.render.results_json import outcome_line, pieces
+from harness.model.outcome import Outcome
+from harness.model.report import Report
+from harness.render.outcome_json import outcome_line
+from harness.render.results_json import pieces
 
 #: Ending of the files that a run in progress keeps beside its results.
 PART = ".part"
+#: An empty one that is older is of no run that is just beginning, in seconds.
+STALE_S = 60.0
 
 
 class ResultsFile:
-    """Where a run's results go. `reserve` makes one; end it with `finish` or `discard`."""
+    """Where a run's results go. `reserve` makes one; end it with `finish`, or with `discard`, as `kept` does."""
 
     def __init__(self, wanted: Path, part: Path, stream: IO[str]) -> None:
         self.wanted = wanted  # the name, unless another run takes it first
@@ -61,7 +67,17 @@ class ResultsFile:
             part, stream = _create_part(wanted)
         except OSError as exc:
             raise _unwritable(wanted, exc) from exc
+        _remove_stale(wanted.parent)
         return cls(wanted, part, stream)
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[ResultsFile]:
+        """Leave nothing behind where the block raises: then there are no results."""
+        try:
+            yield self
+        except BaseException:
+            self.discard()
+            raise
 
     def add(self, outcome: Outcome) -> None:
         """Stream an outcome that the report will not hold. A full disk is told by `finish`, not here."""
@@ -143,9 +159,25 @@ def _first_free(wanted: Path) -> Path:
 
 
 def _create_part(wanted: Path) -> tuple[Path, IO[str]]:
-    """Create a file of our own beside `wanted`, for this run alone."""
+    """Create a file of our own beside `wanted`, for this run alone, and lock it as long as it is open."""
     part = wanted.with_name(f"{wanted.name}.{os.urandom(4).hex()}{PART}")
-    return part, part.open("x", encoding="utf-8", newline="\n")
+    stream = part.open("x", encoding="utf-8", newline="\n")
+    with contextlib.suppress(OSError):  # a file system without locks
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return part, stream
+
+
+def _remove_stale(directory: Path) -> None:
+    """Remove the `.part` files that killed runs left, but for those that hold outcomes.
+
+    One that is empty, not locked and older than `STALE_S` is nobody's.
+    """
+    for part in directory.glob(f"*.json.????????{PART}"):
+        with contextlib.suppress(OSError), part.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            seen = os.fstat(stream.fileno())
+            if seen.st_size == 0 and time.time() - seen.st_mtime > STALE_S:
+                part.unlink()
 
 
 def _publish(part: Path, wanted: Path) -> Path:

@@ -15,11 +15,13 @@ from harness import app_facts, broker, dead_letters
 from harness.aftermath import Aftermath, not_looked_for
 from harness.checks import Judge
 from harness.courier import WINDOW, Courier, reply_queue
+from harness.earlier_faults import earlier_faults
 from harness.errors import UnavailableError
 from harness.fault_actions import Actions
-from harness.faults import Action, Aim, Faults
+from harness.faults import Aim, Faults
 from harness.fleet import Fleet
 from harness.held import Held
+from harness.interrupts import held
 from harness.journal import Journal, Unrecorded, read
 from harness.ledger import Ledger
 from harness.load_pacing import schedule
@@ -37,6 +39,7 @@ from harness.relay import Relay, through
 from harness.replay import replay
 from harness.results_file import ResultsFile
 from harness.resumable import header
+from harness.strike import Action
 from harness.task_ids import TaskIds
 from harness.unread_results import UNREAD_RESULTS, find_results
 from harness.victim import Killed
@@ -96,7 +99,6 @@ class Run:
         self.ids = TaskIds(resume.stem if resume else run_id)
         self._declared = app_facts.declared_queues(app, scenario.tasks)
         self.ledger = Ledger(self.ids, self._declared)
-        self._faults_unseen = bool(scenario.faults) and resume is not None and killed is None
         self._judge = Judge(
             roster,
             scenario,
@@ -106,7 +108,6 @@ class Run:
             disturbed=bool(scenario.faults) or resume is not None,
             load=load is not None,
         )
-        # a resumed run has had its faults
         faults = [fault for fault in scenario.faults if not resume]
         aim: Aim = _no_faults
         if faults:
@@ -145,12 +146,21 @@ class Run:
         self._aftermath = Aftermath(
             app, self._declared.values(), scenario.expect.dead_letters, is_ours=self._is_ours, on_note=on_note
         )
-        self.faults = Faults(faults, aim, total=scenario.task_count, now=self.courier.now, on_note=on_note)
+
+        def record(entry: Mapping[str, Any]) -> None:
+            journal.note(entry)
+            journal.sync()
+
+        self.faults = Faults(
+            faults, aim, total=scenario.task_count, now=self.courier.now, on_note=on_note, record=record
+        )
+        self._earlier: tuple[FaultRecord, ...] = ()  # what a dispatcher before this one did
         self._began = False
         self._on_begin, self._on_outcome = on_begin, on_outcome
         if resume:
             position = replay(read(resume), self.ledger, scenario.tasks, on_begin=self._begin, on_outcome=self._take)
             self.courier.take_over(position)
+            self._earlier = earlier_faults(scenario.faults, position.faults, position.began_at)
             if killed:
                 self.faults.struck(killed.fault, killed.hit, killed.at, self.ledger.in_flight)
 
@@ -169,10 +179,11 @@ class Run:
             with suppress(KeyboardInterrupt):  # leaving, but not without the results
                 self.courier.run()
         finally:
-            self._watch.stop()
-            faults: tuple[FaultRecord, ...] = ()
-            with suppress(KeyboardInterrupt):  # leaving: what is under way is undone before the process ends
-                faults = self.faults.finish(interrupted=self.courier.interrupted)
+            with held() as came:  # who wants to leave waits until what was done is undone
+                self._watch.stop()
+                faults = (*self._earlier, *self.faults.finish(interrupted=self.courier.interrupted))
+            for _ in came:
+                self._wind_up()
         stopped_at = self.courier.now()
         if self.courier.interrupted and not self.ledger.attempted:
             self.courier.close()
@@ -224,14 +235,17 @@ class Run:
     def interrupt(self) -> None:
         """Stop publishing and wind up; a second call leaves at once, a further one whatever is going on."""
         further = self.left_at_once
-        self.left_at_once = self.courier.interrupted
-        self.courier.interrupt()
-        if self.left_at_once:
-            self.courier.leave()
+        self._wind_up()
         if self.courier.waiting and not self.ledger.attempted:
             raise KeyboardInterrupt("nothing was published")
         if further or (self.left_at_once and self.courier.waiting):
             raise KeyboardInterrupt
+
+    def _wind_up(self) -> None:
+        self.left_at_once = self.courier.interrupted
+        self.courier.interrupt()
+        if self.left_at_once:
+            self.courier.leave()
 
     def _take(self, outcome: Outcome) -> None:
         self.failed += outcome.state is not State.SUCCEEDED
@@ -267,7 +281,7 @@ class Run:
             outcome_count=counts.attempted,
             ledger=counts,
             metrics=metrics,
-            checks=self._judge.checks(counts, wall_s, letters, None if self._faults_unseen else faults),
+            checks=self._judge.checks(counts, wall_s, letters, faults),
             thresholds=self._judge.thresholds(counts),
             dead_letters=tuple(letters[:MAX_HELD]),
             duplicates=tuple(self.ledger.duplicates),
@@ -282,8 +296,6 @@ class Run:
             notes.append("the embedded broker confirms nothing; the queue is read from the routing key")
         if why := self._judge.overlap_note():
             notes.append(why)
-        if self._faults_unseen:
-            notes.append("an earlier dispatcher applied the faults; recovery from them is not judged")
         if self._claimed:
             notes.append(f"{self._claimed} states were found in {UNREAD_RESULTS}: the reply queue was gone for a while")
         if negative_waits:

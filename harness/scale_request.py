@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from harness.config_workers import MAX_REPLICAS
 from harness.errors import UsageError
-from harness.model import Config, ServiceScaling
+from harness.model.config import Config, ServiceScaling
 from harness.spelling import hint
 
 #: Instead of a number: what `scaling:` of test-config.yml says.

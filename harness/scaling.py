@@ -13,7 +13,7 @@ from kombu import Connection
 from harness import broker
 from harness.errors import UnavailableError, UsageError
 from harness.fleet import ContainerFleet
-from harness.model import Node, Roster, WorkerSpec
+from harness.model.topology import Node, Roster, WorkerSpec
 from harness.roster import LOOK_INTERVAL_S, roster
 from harness.service_status import ConsumingNode, Container, Scaled, ServiceStatus, Status
 from harness.unacked import unacked
@@ -204,7 +204,7 @@ class Scaling:
                 found = f"{container.name} runs ({container.status}), and its node does not answer"
             else:
                 found = f"{container.name} is {container.state} ({container.status})"
-            said = self._fleet.last_words(container)
+            said = "" if container.state == "paused" else self._fleet.last_words(container)  # nothing of it runs
             problems.append(f"{found}: {said}" if said else found)
         if status.exact and len(status.containers) < status.wanted:
             absent = status.wanted - len(status.containers)

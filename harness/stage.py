@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,21 +13,27 @@ from celery import Celery
 
 from harness import app_facts, broker
 from harness.baseline import compare
-from harness.errors import ExitCode, HarnessError
+from harness.errors import ExitCode, HarnessError, UnavailableError
 from harness.fleet import Fleet
-from harness.ledger import TaskIds
+from harness.interrupts import handled, held
 from harness.measure import Measure
-from harness.model import DISPATCHER, Check, Event, FaultKind, Report, Roster, Scenario
-from harness.output import Console, ProgressLine, ResultsFile, Terminal
+from harness.model.event import Event
+from harness.model.fault import DISPATCHER, FaultKind
+from harness.model.report import Check, Report
+from harness.model.scenario import Scenario
+from harness.model.topology import Roster
+from harness.output import Console, ProgressLine, ResultsFile, Terminal, print_error
 from harness.presenter import Presenter
 from harness.reconnect import reconnect
 from harness.relay import Relay, address
 from harness.render.console import progress_text
 from harness.render.headline import NotRun
 from harness.render.verdict import MANY
+from harness.replicas import as_before
 from harness.report_files import ReportFiles
 from harness.roster import wait_for_workers
 from harness.run import Run
+from harness.task_ids import TaskIds
 from harness.victim import Killed, fatal, sacrifice
 
 #: Which of several exit codes a command with several runs answers: the worst.
@@ -72,40 +77,57 @@ class Stage:
         try:
             for scenario in scenarios:
                 try:
-                    report = self._play(scenario, resume)
+                    report, failure = self._play(scenario, resume)
                 except HarnessError as exc:
                     self._out.reports.add(NotRun.of(scenario.name, exc))
                     raise
-                self._out.reports.add(report)
                 codes.append(report.exit_code)
-                if report.interrupted:
+                if failure:  # what comes next would not find the deployment as it was
+                    print_error(failure)
+                    codes.append(failure.exit_code)
+                if failure or report.interrupted:
                     break
         finally:
             for path in self._out.reports.write():
                 self._out.console.note(f"report: {path}")
         return min(codes, key=_WORST_FIRST.index)
 
-    def _play(self, scenario: Scenario, resume: Path | None) -> Report:
+    def _play(self, scenario: Scenario, resume: Path | None) -> tuple[Report, UnavailableError | None]:
+        """Return the report, and why what was made ready for the run could not be undone, where that is so."""
         started_at = time.time()
         results = ResultsFile.reserve(self._out.results, started_at, self._out.results_dir)
+        report = failure = None
         try:
-            with disturbed(self._app, self._fleet, scenario if not resume else None) as relay:
+            faulty = scenario if not resume else None
+            with results.kept(), disturbed(self._app, self._fleet, faulty, self._out.console.note) as relay:
                 with published_nothing():
                     run, extra = self._ready(scenario, results, started_at, resume, relay)
-                with interrupts(run):
-                    report = run.execute()
-        except BaseException:
-            results.discard()
-            raise
+                with handled(run.interrupt):
+                    report = self._shown(run, extra, results)
+        except UnavailableError as exc:
+            if report is None:
+                raise
+            failure = exc
+        if run.left_at_once or (run.courier.interrupted and not report.interrupted):
+            if failure:
+                print_error(failure)
+            raise KeyboardInterrupt  # past the warm shutdown of local workers too, and past what would come next
+        return report, failure
+
+    def _shown(self, run: Run, extra: Sequence[Check], results: ResultsFile) -> Report:
+        """Execute the run, write its results before anything else can fail, and show them."""
+        report = run.execute()
         report = replace(report, checks=(*report.checks, *extra))
         if self._measure:
             compared = compare(report, self._measure.baseline, self._measure.rules)
             report = replace(report, thresholds=(*report.thresholds, *compared))
-        with interrupts(run):
-            self._out.progress.clear()
-            self._out.presenter.finished(report, results.finish(report))
-        if run.left_at_once:
-            raise KeyboardInterrupt  # past the warm shutdown of local workers too
+        with held() as came:
+            path = results.finish(report)
+            self._out.reports.add(report)
+        for _ in came:
+            run.interrupt()
+        self._out.progress.clear()
+        self._out.presenter.finished(report, path)
         return report
 
     def _ready(
@@ -182,8 +204,13 @@ def _nothing(event: Event) -> None:
 
 
 @contextmanager
-def disturbed(app: Celery, fleet: Fleet, scenario: Scenario | None) -> Iterator[Relay | None]:
+def disturbed(
+    app: Celery, fleet: Fleet, scenario: Scenario | None, note: Callable[[str], None]
+) -> Iterator[Relay | None]:
     """Make ready what a scenario's faults need: as many nodes as it says, and a way to cut this dispatcher off.
+
+    Args:
+        note: Told what takes long in the end.
 
     Raises:
         UnavailableError: Docker does not do what it is asked, or the broker has no connection to cut.
@@ -191,7 +218,7 @@ def disturbed(app: Celery, fleet: Fleet, scenario: Scenario | None) -> Iterator[
     faults = scenario.faults if scenario else ()
     with ExitStack() as stack:
         if scenario and any(fault.target in {worker.service for worker in scenario.workers} for fault in faults):
-            stack.enter_context(sized(fleet, scenario))
+            stack.enter_context(sized(fleet, scenario, note))
         relay = None
         if any(fault.kind is FaultKind.DISCONNECT and fault.target == DISPATCHER for fault in faults):
             relay = Relay(*address(app.conf.broker_url))
@@ -200,29 +227,13 @@ def disturbed(app: Celery, fleet: Fleet, scenario: Scenario | None) -> Iterator[
 
 
 @contextmanager
-def sized(fleet: Fleet, scenario: Scenario) -> Iterator[None]:
+def sized(fleet: Fleet, scenario: Scenario, note: Callable[[str], None]) -> Iterator[None]:
     """Have as many nodes as `scenario` needs, and afterwards as many as there were."""
-    before = fleet.counts()
-    wanted = {worker.service: worker.replicas for worker in scenario.workers}
-    more = {service: count for service, count in wanted.items() if count > before.get(service, 0)}
-    if more:
-        fleet.scale(more)
-    try:
+    with as_before(fleet, [worker.service for worker in scenario.workers], note) as before:
+        wanted = {worker.service: worker.replicas for worker in scenario.workers}
+        if more := {service: count for service, count in wanted.items() if count > before[service]}:
+            fleet.scale(more)
         yield
-    finally:
-        if changed := {service: before[service] for service in more if before.get(service)}:
-            fleet.scale(changed)
-
-
-@contextmanager
-def interrupts(run: Run) -> Iterator[None]:
-    """Let Ctrl-C, or SIGTERM, wind `run` up instead of ending this process."""
-    before = {number: signal.signal(number, lambda *_: run.interrupt()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

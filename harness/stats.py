@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from harness.model import Bucket, Summary
+from harness.model.metrics import Bucket, Summary
 
 #: How much wider each histogram bucket is than the one before: the error bound of its percentiles.
 BUCKET_RATIO = 1.01
@@ -33,6 +33,18 @@ def percentile(durations_s: Sequence[float], rank: float) -> float:
     if not durations_s:
         raise ValueError("no durations: a percentile needs at least one")
     return sorted(durations_s)[_position(rank, len(durations_s)) - 1]
+
+
+def fewest(rank: float) -> int:
+    """Return how many values a percentile takes.
+
+    Above the median so many that one of them lies above it, or it would be the largest under another name: p90 takes
+    10, p95 20, p99 100, p99.9 1,000. The median, what is below it, and p100, which is the largest, take one.
+
+    Args:
+        rank: Which percentile, above 0 and up to 100.
+    """
+    return math.ceil(round(100 / (100 - rank), 6)) if 50 < rank < 100 else 1  # rounded: 100 - 99.9 is no tenth
 
 
 def throughput_per_s(outcomes: int, window_s: float) -> float | None:

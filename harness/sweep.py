@@ -9,8 +9,8 @@ from functools import cached_property
 
 from harness.errors import ExitCode, HarnessError, UsageError
 from harness.load_plan import whole
-from harness.load_report import LoadReport
-from harness.model import LoadModel, LoadProfile
+from harness.load_report import LEAST_COMPLETED, LoadReport
+from harness.model.load import LoadModel, LoadProfile
 from harness.yaml_scalars import shown
 
 SCHEMA_VERSION = 1
@@ -37,6 +37,7 @@ class Limit(Enum):
     PREFETCH = "prefetch"
     BROKER = "broker"
     LOAD = "load"
+    UNKNOWN = "unknown"  # too little ended to say that nothing held it back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +61,36 @@ class Step:
 
     @property
     def busy(self) -> float:
-        """The share of the window in which a process executed a task, by Little's law: rate x time / places."""
-        return self.throughput_per_s * self.run_s / self.slots if self.slots else 0.0
+        """The share of the window in which a process executed a task, whether that ended in it or not."""
+        places_s = self.slots * self.report.window.length_s
+        return self.report.window.busy_s / places_s if places_s > 0 else 0.0
 
     @property
     def between_s(self) -> float | None:
         """How long a process was without a task from one to the next, on average."""
-        return self.slots / self.throughput_per_s - self.run_s if self.throughput_per_s > 0 else None
+        return self.slots * (1 - self.busy) / self.throughput_per_s if self.throughput_per_s > 0 else None
+
+    @property
+    def few(self) -> bool:
+        """Whether too little ended for a curve.
+
+        Of each process the count is wrong by up to one task, which has begun before the window or ends after it:
+        of `LEAST_COMPLETED` that is a tenth.
+        """
+        return self.report.window.completed < LEAST_COMPLETED * max(self.slots, 1)
+
+    @property
+    def invalid(self) -> tuple[str, ...]:
+        """Why the figures mean nothing; those that the load knows of first."""
+        if self.report.invalid or self.report.run.interrupted or not self.few:
+            return self.report.invalid
+        ended = f"{self.report.window.completed:,} tasks ended, and a curve takes {LEAST_COMPLETED} of each process"
+        return (f"{ended} ({LEAST_COMPLETED * self.slots:,} here): a longer load",)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        code = self.report.exit_code
+        return ExitCode.UNAVAILABLE if self.invalid and code is not ExitCode.INTERRUPTED else code
 
     @property
     def generator_busy(self) -> float:
@@ -86,6 +110,7 @@ class Sweep:
 
     steps: tuple[Step, ...]
     error: HarnessError | None = None  # why there are no more of them
+    interrupted: bool = False  # in a step that is not among them
 
     @cached_property
     def base(self) -> Step:
@@ -97,24 +122,28 @@ class Sweep:
         """The step of the most replicas."""
         return max(self.steps, key=lambda step: step.replicas)
 
-    def speedup(self, step: Step) -> float:
-        """Return how many times the throughput of the base it had."""
-        return step.throughput_per_s / self.base.throughput_per_s if self.base.throughput_per_s > 0 else 0.0
+    def speedup(self, step: Step) -> float | None:
+        """Return how many times the throughput of the base it had; None where too little ended in either."""
+        return None if step.few or self.base.few else step.throughput_per_s / self.base.throughput_per_s
 
     def ideal_per_s(self, step: Step) -> float:
         """Return the throughput of the base, times the replicas."""
         return self.base.throughput_per_s * step.replicas / self.base.replicas
 
-    def efficiency(self, step: Step) -> float:
-        """Return its share of the ideal; above 1 where the base had less than its processes could run."""
-        ideal_per_s = self.ideal_per_s(step)
-        return step.throughput_per_s / ideal_per_s if ideal_per_s > 0 else 0.0
+    def efficiency(self, step: Step) -> float | None:
+        """Return its share of the ideal; above 1 where the base had less than its processes could run.
+
+        None where too little ended in either.
+        """
+        return None if step.few or self.base.few else step.throughput_per_s / self.ideal_per_s(step)
 
     @property
     def exit_code(self) -> ExitCode:
+        if self.interrupted:
+            return ExitCode.INTERRUPTED
         if self.error is not None:
             return self.error.exit_code
-        codes = {step.report.exit_code for step in self.steps}
+        codes = {step.exit_code for step in self.steps}
         return next((code for code in _WORST if code in codes), ExitCode.OK if codes else ExitCode.CHECK_FAILED)
 
 
@@ -126,6 +155,8 @@ def limit(step: Step) -> Limit:
         return Limit.PROCESSORS
     if step.busy >= (MOSTLY if step.ready >= 1 else BUSY):
         return Limit.WORKERS
+    if step.few:
+        return Limit.UNKNOWN
     if step.ready >= 1:
         return Limit.BROKER
     if step.report.plan.load.model is not LoadModel.OPEN and max(step.report.fairness.values(), default=1) >= UNEVEN:

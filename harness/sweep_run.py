@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +11,13 @@ from celery import Celery
 
 from harness import broker
 from harness.deployment import workers_here
-from harness.errors import HarnessError
+from harness.errors import HarnessError, UnavailableError
 from harness.fleet import Fleet
 from harness.load_plan import LoadPlan
 from harness.load_report import LoadReport
-from harness.model import Roster, WorkerSpec
+from harness.model.topology import Roster, WorkerSpec
 from harness.processors import Ticks
+from harness.replicas import as_before
 from harness.scaling import Scaling
 from harness.sweep import Step, Sweep
 
@@ -47,12 +48,18 @@ def sweep(
                     machine_busy=after.busy_since(before) if after and before else None,
                     report=report,
                 )
+            if report.run.interrupted and played:  # cut short, it is no point of the curve
+                return Sweep(steps=tuple(played), interrupted=True)
             played.append(step)
             on_step(step)
             if report.run.interrupted:
                 break
     except HarnessError as exc:
         return Sweep(steps=tuple(played), error=exc)
+    except KeyboardInterrupt:  # between two steps
+        if not played:
+            raise
+        return Sweep(steps=tuple(played), interrupted=True)
     return Sweep(steps=tuple(played))
 
 
@@ -85,23 +92,38 @@ def slots(app: Celery, roster: Roster) -> int:
 
 
 @contextmanager
-def of_containers(scaling: Scaling, fleet: Fleet, before: Mapping[str, int], wait_s: float) -> Iterator[Replicas]:
+def of_containers(
+    scaling: Scaling,
+    fleet: Fleet,
+    services: Sequence[str],
+    wait_s: float,
+    instead: str,
+    note: Callable[[str], None],
+) -> Iterator[Replicas]:
     """Scale containers; in the end as many run as before, whatever happened. `.env` is left as it is.
 
     Args:
-        before: How many run of each service that is scaled.
+        services: Those that are scaled.
         wait_s: How long their nodes may take to consume.
+        instead: What can be done where there are no containers.
+        note: Told what takes long in the end.
+
+    Raises:
+        UnavailableError: Docker does not answer.
     """
+    try:
+        scaling.running(dict.fromkeys(services, 1))
+    except UnavailableError as exc:
+        fix = f"{exc.fix}; {instead}" if exc.fix else instead
+        raise UnavailableError(exc.what, why=exc.why, fix=fix, see=exc.see) from exc
 
     @contextmanager
     def replicas(number: int) -> Iterator[Fleet]:
-        scaling.set(dict.fromkeys(before, number), wait_s, keep=False)
+        scaling.set(dict.fromkeys(services, number), wait_s, keep=False)
         yield fleet
 
-    try:
+    with as_before(fleet, services, note):
         yield replicas
-    finally:
-        scaling.set(before, wait_s, keep=False)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from harness.model import Check
+from harness.model.report import Check
 
 #: Offenders named in a failed check's evidence; the others are counted.
 NAMED = 3
@@ -31,8 +31,15 @@ class Tally:
     def judged(self) -> int:
         return self.held + self.offences
 
-    def check(self, name: str, evidence: str) -> Check:
-        """Return the check; `evidence` is for the case that it held."""
+    def check(self, name: str, evidence: str, *, unseen: str | None = None) -> Check:
+        """Return the check.
+
+        Args:
+            evidence: For the case that it held.
+            unseen: Why it does not hold where nothing was noted; None: then it does.
+        """
+        if unseen is not None and not self.judged:
+            return Check(name=name, passed=False, evidence=unseen)
         if not self.offences:
             return Check(name=name, passed=True, evidence=evidence)
         more = self.offences - len(self.offenders)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from harness.errors import UsageError
-from harness.model import Threshold
+from harness.model.expectation import Threshold
 from harness.quantities import NUMBER, duration_s, rate_per_s
 from harness.spelling import choices, hint
 from harness.yaml_scalars import shown

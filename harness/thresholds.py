@@ -5,8 +5,10 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping, Sequence
 
-from harness.model import Check, LedgerCounts, Threshold
-from harness.stats import Histogram
+from harness.model.expectation import Threshold
+from harness.model.ledger import LedgerCounts
+from harness.model.report import Check
+from harness.stats import Histogram, fewest
 
 OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -24,7 +26,7 @@ def judge(
     ledger: LedgerCounts,
     figures: Mapping[tuple[str, str], tuple[float, str]] | None = None,
 ) -> tuple[Check, ...]:
-    """Return a check for each threshold. One on something that was never measured does not hold.
+    """Return a check for each threshold. One on what was never measured, or too seldom to be judged, does not hold.
 
     Args:
         distributions: By metric name: run_time, queue_wait, round_trip, lag; in seconds.
@@ -52,6 +54,10 @@ def _judge(
         distribution = distributions.get(threshold.metric)
         if distribution is None or not distribution.count:
             return Check(name=name, passed=False, evidence="nothing was measured")
+        if distribution.count < (needed := fewest(threshold.rank or 100)):
+            most = f"{distribution.max_s * 1000:.1f} ms at most over {distribution.count} measured"
+            evidence = f"{most}: too few, p({threshold.rank:g}) takes {needed:,}"
+            return Check(name=name, passed=False, evidence=evidence)
         value = aggregate(distribution, threshold.aggregate, threshold.rank)
         evidence = f"{value * 1000:.1f} ms over {distribution.count} measured"
     return Check(name=name, passed=OPERATORS[threshold.operator](value, threshold.limit), evidence=evidence)

@@ -12,6 +12,15 @@ from harness.journal import in_use, read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeftFault:
+    """A fault that its dispatcher applied, and did not come to undo. Perhaps it was only about to apply it."""
+
+    what: str  # as asked: "pause worker-a at 1s"
+    target: str  # "container demo-worker-a-1 (worker-a@12514a296d7c)"
+    command: str  # undoes it, in a shell
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UnfinishedRun:
     """A run's journal, counted."""
 
@@ -26,6 +35,7 @@ class UnfinishedRun:
     confirmed: int
     ended: int  # final states received
     in_use: bool  # its dispatcher is still there
+    left: tuple[LeftFault, ...] = ()  # those of its faults that may still be applied
 
 
 def unfinished_run(directory: Path, run_id: str) -> UnfinishedRun:
@@ -59,6 +69,7 @@ def unfinished_runs(directory: Path) -> Iterator[UnfinishedRun]:
 def _counted(path: Path, first: Mapping[str, Any], records: Iterator[Mapping[str, Any]]) -> UnfinishedRun:
     sent = confirmed = 0
     ended = set()
+    faults: dict[int, Mapping[str, Any]] = {}  # by number, the last word of each
     for record in records:
         match record:
             case {"sent": [_, stop]}:
@@ -69,6 +80,8 @@ def _counted(path: Path, first: Mapping[str, Any], records: Iterator[Mapping[str
                 ended.add(task_id)
             case {"refused": index}:
                 ended.add(index)
+            case {"fault": noted}:
+                faults[noted["number"]] = noted
     return UnfinishedRun(
         run_id=first["run"],
         path=path,
@@ -81,4 +94,9 @@ def _counted(path: Path, first: Mapping[str, Any], records: Iterator[Mapping[str
         confirmed=confirmed,
         ended=len(ended),
         in_use=in_use(path),
+        left=tuple(
+            LeftFault(what=one["what"], target=one["target"], command=one["command"])
+            for one in faults.values()
+            if not one["undone"] and one["command"]
+        ),
     )

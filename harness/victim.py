@@ -9,8 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import interrupts
 from harness.errors import UnavailableError
-from harness.model import DISPATCHER, Fault, FaultKind, Scenario
+from harness.model.fault import DISPATCHER, Fault, FaultKind
+from harness.model.scenario import Scenario
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +43,7 @@ def sacrifice(fault: Fault, journal: Path, run: Callable[[], object]) -> Killed:
     pid = os.fork()
     if pid == 0:
         try:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            interrupts.deadly()
             run()
         finally:
             os._exit(1)

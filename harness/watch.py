@@ -10,7 +10,7 @@ from celery import Celery
 
 from harness import dead_letters
 from harness.errors import UnavailableError
-from harness.model import DeadLetter
+from harness.model.dead_letter import DeadLetter
 from harness.unread_results import find_results
 
 #: With no state received for this long the looking begins, in seconds.

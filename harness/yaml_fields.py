@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from harness.errors import UsageError
-from harness.model import Bounds
+from harness.model.expectation import Bounds
 from harness.quantities import A_DURATION, A_PERCENTAGE, A_RATE, duration_s, rate_per_s
 from harness.quantities import share as share_of
 from harness.spelling import choices, hint

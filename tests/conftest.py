@@ -25,7 +25,7 @@ from celery import Celery
 
 from harness import broker, roster
 from harness.fleet import worker_command
-from harness.model import Roster, WorkerSpec
+from harness.model.topology import Roster, WorkerSpec
 
 pytest_plugins = ["tests.parallel"]
 
@@ -171,13 +171,15 @@ class Workers:
     logs: Path
     _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def start(self, spec: WorkerSpec, *more: str, wait: bool = True, **environment: str) -> subprocess.Popen[bytes]:
+    def start(
+        self, spec: WorkerSpec, *more: str, wait: bool = True, cwd: Path = ROOT, **environment: str
+    ) -> subprocess.Popen[bytes]:
         """Start a node of `spec` with `more` arguments; returns once it consumes, unless told not to wait."""
         log = self.logs / f"{spec.service}-{len(self._processes)}.log"
         with log.open("wb") as stream:
             process = subprocess.Popen(
                 [sys.executable, "-m", *worker_command(spec), *more],
-                cwd=ROOT,
+                cwd=cwd,
                 env={**os.environ, "BROKER_URL": self.url, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=stream,

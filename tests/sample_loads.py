@@ -7,7 +7,9 @@ from dataclasses import replace
 from harness.load_figures import Figures
 from harness.load_plan import LoadPlan, plan
 from harness.load_report import Backlog, Generator, LoadReport, latency
-from harness.model import Check, LoadProfile, State
+from harness.model.ledger import State
+from harness.model.load import LoadProfile
+from harness.model.report import Check
 from tests.sample_reports import AT, ROSTER, WORKERS, judged, outcome
 
 QUEUES = {"task_a": "queue_a", "task_b": "queue_b"}

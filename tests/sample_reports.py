@@ -7,29 +7,14 @@ from dataclasses import replace
 
 from harness.checks import Judge
 from harness.expected import RetryPolicy
-from harness.model import (
-    MAX_HELD,
-    Bounds,
-    Cause,
-    Check,
-    DeadLetter,
-    Duplicate,
-    Fault,
-    FaultKind,
-    FaultRecord,
-    LedgerCounts,
-    Node,
-    Outcome,
-    Recovery,
-    Report,
-    Roster,
-    RunExpectation,
-    Scenario,
-    State,
-    TaskExpectation,
-    TaskSpec,
-    WorkerSpec,
-)
+from harness.model.dead_letter import DeadLetter
+from harness.model.expectation import Bounds, RunExpectation, TaskExpectation
+from harness.model.fault import Fault, FaultKind, FaultRecord, Recovery
+from harness.model.ledger import Cause, Duplicate, LedgerCounts, State
+from harness.model.outcome import Outcome
+from harness.model.report import MAX_HELD, Check, Report
+from harness.model.scenario import Scenario, TaskSpec
+from harness.model.topology import Node, Roster, WorkerSpec
 
 #: 2025-09-17T19:28:56Z
 AT = 1758137336.0

@@ -9,6 +9,7 @@ from celery import Celery
 
 from worker import embedded
 from worker.consumer import TrustedConsumer
+from worker.events import EventsOnRequest
 from worker.health import HealthFile
 from worker.pool import TaskPool
 from worker.results import ConfirmedRPC
@@ -77,7 +78,7 @@ def apply(app: Celery, broker_url: str) -> None:
     if broker_url.startswith("filesystem://"):
         embedded.install()
         app.conf.update(broker_url="filesystem://localhost//", broker_transport_options=_filesystem(broker_url))
-    app.steps["consumer"].update({Topology, HealthFile})
+    app.steps["consumer"].update((Topology, HealthFile, EventsOnRequest))
     app.task_cls = AccountedTask
 
 

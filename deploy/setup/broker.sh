@@ -3,30 +3,56 @@
 
 readonly ROLES="dispatcher worker monitor" # each has a user of its own
 
-# Runs with each role's URL in its environment: whether its user and password are taken, where the virtual host is.
-readonly USERS_PROBE='
-import os
-from kombu import Connection
-for key in ("BROKER_URL", "WORKER_BROKER_URL", "MONITOR_BROKER_URL"):
-    with Connection(os.environ[key].replace("host.docker.internal", "localhost"), connect_timeout=5) as connection:
-        connection.connect()
+# For the node: what is known of virtual hosts and users, by the functions behind rabbitmqctl's own list_vhosts,
+# list_users, list_permissions and authenticate_user [tried on 3.10.8 and 4.0.5]. Vhost and Logins come before it.
+readonly BROKER_QUESTION='
+[io:format("vhost ~ts~n", [Name]) || Name <- rabbit_vhost:list_names()],
+[io:format("user ~ts~n", [proplists:get_value(user, User)]) || User <- rabbit_auth_backend_internal:list_users()],
+[io:format("login ~ts~n", [Name]) || {Name, Password} <- Logins,
+  element(1, rabbit_access_control:check_user_pass_login(Name, base64:decode(Password))) =:= ok],
+[io:format("granted ~ts\t~ts\t~ts\t~ts~n", [proplists:get_value(Key, One) || Key <- [user, configure, write, read]])
+  || One <- try rabbit_auth_backend_internal:list_vhost_permissions(Vhost) catch _:_ -> [] end].
 '
 
-# A call of rabbitmqctl or Python takes a second, so what each step compares is asked for once.
-GRANTED= # a line for each user with permissions on the virtual host
-USERS=   # of the broker, one a line
-QUEUES=  # the app's, as alternatives of a regular expression
+# The names of the queues of the app, for a regular expression; a mistake in celery_app.py is told by file and line.
+readonly QUEUES_QUESTION='
+from pathlib import Path
+from harness.app_import import load_app
+from harness.command import told
+def tell():
+    print("|".join(queue.name for queue in load_app("celery_app", Path.cwd()).conf.task_queues))
+raise SystemExit(told(tell, prog="setup.sh"))
+'
 
-read_granted() { GRANTED=$(rabbitmq ctl --silent list_permissions --vhost "$VHOST" 2>/dev/null); }
+# A call of rabbitmqctl or Python takes half a second, so all that the steps compare is asked for in one of each.
+KNOWN=  # a line for each virtual host, user, login (a role whose password is that of .env) and grant on our virtual host
+QUEUES= # of the app, as alternatives of a regular expression
 
-read_queues() {
-  QUEUES=${QUEUES:-$(.venv/bin/python -c 'from celery_app import app; print("|".join(q.name for q in app.conf.task_queues))')}
+queue_names() { .venv/bin/python -c "$QUEUES_QUESTION"; }
+
+read_queues() { QUEUES=${QUEUES:-$(queue_names)} || exit; }
+
+# Those that the permissions were given for; whether the app has others by now, operate.py judges.
+recall_queues() {
+  QUEUES=$(recorded_names queues)
+  QUEUES=${QUEUES:-$(queue_names 2>/dev/null)}
 }
+
+# On standard input, for an argument could be read in `ps`; without an option, as in with_password.
+read_broker() {
+  local role password logins=
+  for role in $ROLES; do
+    password=$(password_in_env "$role")
+    logins="$logins${logins:+, }{<<\"$USER_PREFIX-$role\">>, \"$(printf '%s' "$password" | base64 | tr -d '\n')\"}"
+  done
+  KNOWN=$(printf 'Vhost = <<"%s">>, Logins = [%s], %s' "$VHOST" "$logins" "$BROKER_QUESTION" | as_owner rabbitmqctl eval 2>/dev/null)
+}
+
+knows() { grep -qxF -e "$1" <<<"$KNOWN"; } # knows LINE
 
 # What a role's user may configure, write and read.
 permissions_of() { # permissions_of ROLE: three lines
   local dead topology control='(.*\.)?celery\.pidbox' replies='dispatch\..*|[0-9a-f-]{36}'
-  read_queues
   dead=$(printf '%s' "$QUEUES" | sed -e 's/|/\\.dead|/g' -e 's/$/\\.dead/')
   # declared, and bound to each other, by whichever worker starts first
   topology="$QUEUES|$dead|results\.dead|tasks|dead|$control"
@@ -50,24 +76,12 @@ permissions_of() { # permissions_of ROLE: three lines
 found_vhost() {
   FOUND="the virtual host $VHOST exists"
   TODO="create the virtual host $VHOST"
-  has rabbitmqctl && broker_answers && read_granted # fails where there is no such virtual host
-}
-
-# The list first, then the search: rabbitmqctl fails when `grep -q` leaves before it has read all.
-vhost_exists() {
-  local vhosts
-  vhosts=$(rabbitmq ctl --silent list_vhosts name)
-  grep -qxF -e "$1" <<<"$vhosts"
-}
-
-user_exists() {
-  USERS=${USERS:-$(rabbitmq ctl --silent list_users | cut -f 1)}
-  grep -qxF -e "$1" <<<"$USERS"
+  has rabbitmqctl && broker_answers && read_broker && knows "vhost $VHOST"
 }
 
 do_vhost() {
   say "creating the virtual host $VHOST"
-  record "vhost-name $VHOST"
+  remember vhost-name "$VHOST"
   record "vhost $VHOST"
   rabbitmq ctl add_vhost "$VHOST"
 }
@@ -76,21 +90,10 @@ do_vhost() {
 # No option beside: with one, rabbitmqctl 3.13 and later waits for a password that it does not read [tried: 4.0].
 with_password() { printf '%s\n' "$1" | as_owner rabbitmqctl "$2" "$3" >/dev/null; }
 
-password_works() { # password_works ROLE
-  local password
-  password=$(password_in_env "$1")
-  [[ -n $password ]] && with_password "$password" authenticate_user "$USER_PREFIX-$1" 2>/dev/null
-}
-
 permissions_are_set() { # permissions_are_set ROLE
   local wanted
   wanted=$(permissions_of "$1" | paste -s -)
-  grep -qxF -e "$USER_PREFIX-$1	$wanted" <<<"$GRANTED"
-}
-
-users_connect() {
-  BROKER_URL=$(setting BROKER_URL) WORKER_BROKER_URL=$(setting WORKER_BROKER_URL) \
-    MONITOR_BROKER_URL=$(setting MONITOR_BROKER_URL) .venv/bin/python -c "$USERS_PROBE" >/dev/null 2>&1
+  knows "granted $USER_PREFIX-$1	$wanted"
 }
 
 found_users() {
@@ -102,37 +105,37 @@ found_users() {
   deploy/setup/venv.sh --check requirements.txt || return 1
   read_queues
   for role in $ROLES; do
-    if [[ -z $(password_in_env "$role") ]] || ! permissions_are_set "$role"; then return 1; fi
+    if [[ -z $(password_in_env "$role") ]] || ! knows "login $USER_PREFIX-$role" || ! permissions_are_set "$role"; then return 1; fi
   done
-  users_connect
 }
 
 # A user that exists, that we did not make and whose password .env does not hold may serve another copy.
 refuse_foreign_user() {
   local user=$USER_PREFIX-$1
-  if [[ -n $(password_in_env "$1") ]] || recorded "user $user" || ! user_exists "$user"; then return; fi
+  if [[ -n $(password_in_env "$1") ]] || recorded "user $user" || ! knows "user $user"; then return; fi
   fail 69 "the broker has a user $user that this folder knows nothing of" \
     "another copy of this project may use it: a new password would lock that copy out" \
-    "copy its .env here; or SETUP_VHOST=other SETUP_USER_PREFIX=other ./setup.sh"
+    "copy its .env here; or SETUP_VHOST=other SETUP_USER_PREFIX=other ./setup.sh" another-copy
 }
 
 do_users() {
   local role
-  for role in $ROLES; do refuse_foreign_user "$role"; done # the broker may have been down when the plan was made
-  record "user-prefix $USER_PREFIX"
-  read_granted
+  read_broker # again: it may have been down when the plan was made
+  for role in $ROLES; do refuse_foreign_user "$role"; done
   read_queues
+  remember user-prefix "$USER_PREFIX"
   write_settings # first: a user whose password is lost is of no use
   for role in $ROLES; do do_user "$role" "$(password_in_env "$role")"; done
+  remember queues "$QUEUES"
 }
 
 do_user() { # do_user ROLE PASSWORD
   local user=$USER_PREFIX-$1 configure write read
-  if ! user_exists "$user"; then
+  if ! knows "user $user"; then
     say "creating the user $user"
     record "user $user"
     with_password "$2" add_user "$user"
-  elif ! password_works "$1"; then
+  elif ! knows "login $user"; then
     say "setting the password of $user to the one in .env"
     with_password "$2" change_password "$user"
   fi

@@ -7,6 +7,12 @@ recorded() { [[ -f $STATE ]] && grep -qxF "$1" "$STATE"; }
 
 record() { if ! recorded "$1"; then printf '%s\n' "$1" >>"$STATE"; fi; }
 
+remember() { # remember KIND NAME: the one of its kind
+  if recorded "$1 $2"; then return; fi
+  forget "$1"
+  record "$1 $2"
+}
+
 recorded_names() { # recorded_names KIND: what was made of this kind, one a line
   if [[ -f $STATE ]]; then sed -n "s/^$1 //p" "$STATE"; fi
 }

@@ -1,7 +1,7 @@
 # The image, the containers, and whether the workers in them answer. Sourced by setup.sh.
 # shellcheck shell=bash
 
-# Runs with the broker settings of its environment, on the host or in a container.
+# Runs with the broker settings of its environment, in a container.
 readonly PROBE='
 import sys
 from celery_app import app
@@ -42,8 +42,7 @@ do_image() {
   record "containers"
   # shellcheck disable=SC2046 # names of variables
   quietly "the build of the image" compose build $(proxy_arguments)
-  forget image-sources
-  record "image-sources $(image_sources)"
+  remember image-sources "$(image_sources)"
 }
 
 project() { compose config --format json | sed -n 's/^  "name": "\(.*\)",\{0,1\}$/\1/p'; }
@@ -54,10 +53,14 @@ refuse_foreign_containers() {
   while read -r owner; do
     if [[ $owner != "$PWD" && -d $owner ]]; then
       fail 69 "the containers of $(project) belong to $owner" "both folders use the same Compose project name" \
-        "docker compose down, there; or COMPOSE_PROJECT_NAME=other ./setup.sh"
+        "docker compose down, there; or COMPOSE_PROJECT_NAME=other ./setup.sh" another-copy
     fi
   done < <(docker ps --all --filter "label=com.docker.compose.project=$(project)" \
     --format '{{.Label "com.docker.compose.project.working_dir"}}' | sort -u)
+}
+
+running_container() { # one of this project's, whichever; Flower's image is made from the workers'
+  docker ps --quiet --filter "label=com.docker.compose.project=$(project_name)" --filter status=running 2>/dev/null | sed -n 1p
 }
 
 running_services() { compose ps --status running --services 2>/dev/null | LC_ALL=C sort -u; }
@@ -85,7 +88,8 @@ do_containers() {
   local reason
   refuse_foreign_containers
   if ! reason=$(probe_from_container); then
-    fail 69 "a container cannot use the broker" "$(explain "$reason")" "./setup.sh doctor"
+    explain "$reason"
+    fail 69 "a container cannot use the broker" "$meaning" "./setup.sh doctor" "$place"
   fi
   say "starting the containers"
   record "containers"
@@ -94,32 +98,41 @@ do_containers() {
 
 # --- who answers ---
 
-probe_from_host() { with_broker .venv/bin/python -c "$PROBE" 2>&1; }
-
-# The worker's own URL, from where the worker is. --env with a name alone: a value could be read in `ps`.
-probe_from_container() {
+# The worker's own URL, from where the worker is: in a container of its own, or in one that runs.
+# --env with a name alone: a value could be read in `ps`.
+probe_from_container() ( # probe_from_container [CONTAINER]; in parentheses: its exports end with it
   local gateway image authorities
-  gateway=${HOST_GATEWAY:-$(setting HOST_GATEWAY)}
   authorities=$(setting BROKER_CA)
+  export BROKER_URL BROKER_TLS_NAME BROKER_CA=${authorities:+/run/broker-ca.pem}
+  BROKER_URL=$(setting WORKER_BROKER_URL)
+  BROKER_TLS_NAME=$(setting BROKER_TLS_NAME)
+  if [[ -n ${1:-} ]]; then
+    docker exec --env BROKER_URL --env BROKER_CA --env BROKER_TLS_NAME "$1" python -c "$PROBE" 2>&1
+    return
+  fi
+  gateway=${HOST_GATEWAY:-$(setting HOST_GATEWAY)}
   image=$(image_of "$(services | sed -n 1p)")
-  BROKER_URL=$(setting WORKER_BROKER_URL) BROKER_CA=${authorities:+/run/broker-ca.pem} BROKER_TLS_NAME=$(setting BROKER_TLS_NAME) \
-    docker run --rm --env BROKER_URL --env BROKER_CA --env BROKER_TLS_NAME \
+  docker run --rm --env BROKER_URL --env BROKER_CA --env BROKER_TLS_NAME \
     --mount "type=bind,source=${authorities:-/dev/null},target=/run/broker-ca.pem,readonly" \
     --add-host "host.docker.internal:${gateway:-host-gateway}" "$image" python -c "$PROBE" 2>&1
-}
+)
 
-explain() { # explain REASON: what a probe's error means
+# What a probe's error means, in `meaning`, and where docs/troubleshooting.md tells more of it, in `place`.
+explain() { # explain REASON
   local last
   last=$(printf '%s\n' "$1" | tail -n 1)
   case $last in
-    *ACCESS_REFUSED*access\ to*) printf 'the user lacks a permission: %s\n' "$last" ;;
-    *403*) printf 'RabbitMQ refuses the user or its password (guest may connect from the host alone): %s\n' "$last" ;;
-    *CERTIFICATE_VERIFY_FAILED*) printf 'its certificate is of an authority that is not trusted, or for another name: %s\n' "$last" ;;
-    *530*) printf 'the virtual host is missing, or the user has no permissions on it: %s\n' "$last" ;;
-    *refused*) printf 'nothing listens at that address (does RabbitMQ listen on loopback alone?): %s\n' "$last" ;;
-    *imed*out*) printf 'no answer; a firewall may be between container and host: %s\n' "$last" ;;
-    *) printf '%s\n' "$last" ;;
+    *ACCESS_REFUSED*access\ to*) place=not-permitted meaning="the user lacks a permission" ;;
+    *403*) place=user-refused meaning="RabbitMQ refuses the user or its password (guest may connect from the host alone)" ;;
+    *CERTIFICATE_VERIFY_FAILED*) place=tls meaning="its certificate is of an authority that is not trusted, or for another name" ;;
+    *530*not\ found*) place=no-virtual-host meaning="the virtual host is missing" ;;
+    *530*access\ to\ vhost*) place=no-virtual-host meaning="the virtual host is there, and the user has no permissions on it" ;;
+    *530*) place=no-virtual-host meaning="the virtual host is missing, or not for this user" ;;
+    *refused*) place=no-broker meaning="nothing listens at that address (does RabbitMQ listen on loopback alone?)" ;;
+    *imed*out*) place=no-broker meaning="no answer; a firewall may be between container and host" ;;
+    *) place=no-broker meaning=$last && return ;;
   esac
+  meaning="$meaning: $last"
 }
 
 # The nodes that answer a ping through the broker, one a line.
@@ -140,6 +153,7 @@ await_workers() {
   say "waiting until the workers answer through the broker"
   if ! wait_for 60 all_services_answer; then
     compose logs --tail 20 >&2
-    fail 69 "not every worker answers through the broker" "60 s have passed; their last log lines are above" "./setup.sh doctor"
+    fail 69 "not every worker answers through the broker" "60 s have passed; their last log lines are above" \
+      "./setup.sh doctor" unhealthy
   fi
 }

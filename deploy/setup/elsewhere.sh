@@ -48,17 +48,19 @@ found_elsewhere() {
 
 do_elsewhere() {
   local password url host name='' reason
-  password=$(broker_password)
+  read_queues # a mistake in celery_app.py is none of the broker's
+  password=$(broker_password) || exit
   url=${broker%%@*}:$password@${broker#*@}
   host=${broker#*@}
   host=${host%%[:/]*}
   case $broker in amqps://*@localhost* | amqps://*@127.0.0.1*) name=$host ;; esac # the containers' URL has another
   if ! reason=$(BROKER_URL=$url BROKER_CA=$authorities BROKER_TLS_NAME=$name .venv/bin/python -c "$RIGHTS_PROBE" 2>&1); then
-    fail 69 "the broker at $broker cannot be used" "$(explain "$reason")" \
-      "mend that there or in what you gave, then ./setup.sh again"
+    explain "$reason"
+    fail 69 "the broker at $broker cannot be used" "$meaning" \
+      "mend that there or in what you gave, then ./setup.sh again" "$place"
   fi
   say "the broker at $broker answers, and its user may do what is needed"
-  record "elsewhere $broker"
+  remember elsewhere "$broker"
   {
     printf 'BROKER_URL=%s\n' "$url"
     case $host in localhost | 127.0.0.1) url=${url/@$host/@host.docker.internal} ;; esac

@@ -41,7 +41,7 @@ do_python() {
   install_packages $(packages_of python)
   if ! found_python; then
     fail 69 "no Python 3.11 or newer" "this system's packages hold an older one: $(python3 -V 2>&1 || true)" \
-      "install a newer Python, then ./setup.sh again"
+      "install a newer Python, then ./setup.sh again" no-python
   fi
 }
 
@@ -66,7 +66,7 @@ found_rabbitmq() {
   if ! has rabbitmqctl; then
     if broker_answers; then
       fail 69 "RabbitMQ cannot be set up" "something answers on port 5672, but there is no rabbitmqctl here to make users with" \
-        "make a virtual host and users there, fill in .env (see .env.example), then: make up run"
+        "./setup.sh --broker amqp://USER@HOST:5672/VHOST, with a user and a virtual host that you make there" another-broker
     fi
     return 1
   fi
@@ -86,7 +86,7 @@ do_rabbitmq() {
     record "service RabbitMQ"
   fi
   if ! wait_for 60 broker_is_ready; then
-    fail 69 "RabbitMQ does not answer" "it was started 60 s ago" "sudo tail /var/log/rabbitmq/*.log"
+    fail 69 "RabbitMQ does not answer" "it was started 60 s ago" "sudo tail /var/log/rabbitmq/*.log" no-broker
   fi
 }
 
@@ -112,7 +112,7 @@ refuse_denied_docker() {
   answer=$(docker info 2>&1) || true
   if [[ $answer == *'permission denied'* ]]; then
     fail 69 "the Docker engine refuses $(id -un)" "only root and the group docker may use its socket" \
-      "sudo usermod -aG docker $(id -un), log in again (that group can become root), then ./setup.sh again"
+      "sudo usermod -aG docker $(id -un), log in again (that group can become root), then ./setup.sh again" docker-refuses
   fi
 }
 
@@ -131,7 +131,8 @@ do_docker() {
   fi
   if ! wait_for 120 docker_answers; then
     refuse_denied_docker
-    fail 69 "the Docker engine does not answer" "it was started 120 s ago" "docker info; sudo tail /var/log/dockerd.log, or journalctl -u docker"
+    fail 69 "the Docker engine does not answer" "it was started 120 s ago" \
+      "docker info; sudo tail /var/log/dockerd.log, or journalctl -u docker" no-docker
   fi
 }
 
@@ -177,7 +178,7 @@ refuse_missing_compose() {
   local why="docker compose is not installed, and this system's packages do not hold version 2"
   if [[ -n $compose_v1 ]]; then why="found only docker-compose $compose_v1; version 1 cannot read docker-compose.yml"; fi
   fail 69 "Compose v2 or later is needed" "$why" \
-    "install it as https://docs.docker.com/compose/install/linux/ says, then ./setup.sh again"
+    "install it as https://docs.docker.com/compose/install/linux/ says, then ./setup.sh again" compose-version
 }
 
 found_compose() {
@@ -199,7 +200,7 @@ do_compose() {
 
 need_compose() {
   if ! docker_answers; then
-    fail 69 "the Docker engine does not answer" "docker info fails" "./setup.sh doctor"
+    fail 69 "the Docker engine does not answer" "docker info fails" "./setup.sh doctor" no-docker
   fi
   find_compose || refuse_missing_compose
 }

@@ -55,7 +55,7 @@ packages_of() { # packages_of python|rabbitmq|docker: their names, one a line
 install_packages() {
   local name
   if [[ $(package_manager) == none ]]; then
-    fail 69 "$* cannot be installed" "found none of apt, dnf and brew" "install that, then ./setup.sh again"
+    fail 69 "$* cannot be installed" "found none of apt, dnf and brew" "install that, then ./setup.sh again" no-package-manager
   fi
   for name in "$@"; do
     if package is-installed "$name"; then continue; fi

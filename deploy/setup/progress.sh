@@ -3,7 +3,7 @@
 
 log=$(mktemp) # the output of the command that runs
 readonly log
-trap 'rm -f -- "$log"' EXIT
+trap 'rm -f -- "$log" "$log".*' EXIT
 
 on_screen() { [[ -t 1 && ${TERM:-dumb} != dumb ]]; }
 
@@ -39,7 +39,7 @@ quietly() { # quietly WHAT COMMAND...: show the output only when the command fai
   shift
   if with_progress logged "$@"; then return; fi
   cat "$log" >&2
-  fail 69 "$what failed" "see the output above" "mend that, then run ./setup.sh again"
+  fail 69 "$what failed" "see the output above" "mend that, then run ./setup.sh again" step-failed
 }
 
 until_true() { # until_true SECONDS COMMAND...

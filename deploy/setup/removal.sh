@@ -42,7 +42,7 @@ remove_containers() {
   local image
   if ! docker_answers || ! find_compose; then
     if recorded containers; then
-      fail 69 "the containers cannot be removed" "Docker or Compose does not answer" "$(start_command docker), then again"
+      fail 69 "the containers cannot be removed" "Docker or Compose does not answer" "$(start_command docker), then again" no-docker
     fi
     return
   fi
@@ -61,15 +61,16 @@ remove_from_broker() {
   local name
   if [[ -z $(recorded_names user)$(recorded_names vhost)$(recorded_names management) ]]; then return; fi
   if ! broker_is_ready; then
-    fail 69 "users and virtual host cannot be removed" "RabbitMQ does not answer" "$(start_command rabbitmq), then again"
+    fail 69 "users and virtual host cannot be removed" "RabbitMQ does not answer" "$(start_command rabbitmq), then again" no-broker
   fi
+  read_broker
   for name in $(recorded_names user); do
-    if ! user_exists "$name"; then continue; fi
+    if ! knows "user $name"; then continue; fi
     say "removing the user $name"
     rabbitmq ctl delete_user "$name"
   done
   for name in $(recorded_names vhost); do
-    if ! vhost_exists "$name"; then continue; fi
+    if ! knows "vhost $name"; then continue; fi
     say "removing the virtual host $name"
     rabbitmq ctl delete_vhost "$name"
   done

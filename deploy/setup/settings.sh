@@ -27,6 +27,11 @@ setting() { # setting KEY: its value in .env
   if [[ -f .env ]]; then sed -n "s/^$1=//p" .env | tail -n 1 | sed -e 's/^"\(.*\)"$/\1/' -e "s/^'\(.*\)'\$/\1/"; fi
 }
 
+# The same for Compose's, which then acts on the containers made here, whatever shell it is called from.
+COMPOSE_PROJECT_NAME=${COMPOSE_PROJECT_NAME:-$(setting COMPOSE_PROJECT_NAME)}
+COMPOSE_PROJECT_NAME=${COMPOSE_PROJECT_NAME:-$(recorded_names project)}
+if [[ -n $COMPOSE_PROJECT_NAME ]]; then export COMPOSE_PROJECT_NAME; else unset COMPOSE_PROJECT_NAME; fi
+
 # with_broker COMMAND...: with the settings of .env, as dispatch.py has them
 with_broker() {
   BROKER_URL=$(setting BROKER_URL) BROKER_CA=$(setting BROKER_CA) BROKER_TLS_NAME=$(setting BROKER_TLS_NAME) "$@"
@@ -52,9 +57,12 @@ url_key() { # url_key ROLE
 # Workers and Flower are in containers, where the host has another name.
 url_host() { if [[ $1 == dispatcher ]]; then printf 'localhost\n'; else printf 'host.docker.internal\n'; fi; }
 
+url_of() { # url_of ROLE PASSWORD
+  printf 'amqp://%s:%s@%s:5672/%s\n' "$USER_PREFIX-$1" "$2" "$(url_host "$1")" "$VHOST"
+}
+
 password_in_env() { # password_in_env ROLE: empty unless .env names this user, host and virtual host
-  setting "$(url_key "$1")" |
-    sed -n "s|^amqp://$USER_PREFIX-$1:\([^@]*\)@$(url_host "$1"):5672/$VHOST\$|\1|p"
+  setting "$(url_key "$1")" | sed -n "s|^$(url_of "$1" '\([^@]*\)')\$|\1|p"
 }
 
 new_password() { od -An -N 24 -tx1 /dev/urandom | tr -d ' \n'; }
@@ -92,17 +100,18 @@ write_settings() {
   local role password
   for role in $ROLES; do
     password=$(password_in_env "$role")
-    printf '%s=amqp://%s:%s@%s:5672/%s\n' "$(url_key "$role")" "$USER_PREFIX-$role" "${password:-$(new_password)}" \
-      "$(url_host "$role")" "$VHOST"
+    printf '%s=%s\n' "$(url_key "$role")" "$(url_of "$role" "${password:-$(new_password)}")"
   done | write_env
 }
 
 # Replace our lines in .env with standard input, keep all others.
 write_env() {
-  local lines page keys="$OURS $BUILD_KEYS"
+  local lines page keys="$OURS $BUILD_KEYS COMPOSE_PROJECT_NAME"
   lines=$(cat)
   page=$(setting FLOWER_BASIC_AUTH)
   if [[ ! -f .env ]]; then record "env file"; elif ! recorded "env file"; then record "env lines"; fi
+  # a name given for this run alone would be lost on the next command, here and where .env is
+  if [[ -n ${COMPOSE_PROJECT_NAME:-} ]]; then remember project "$COMPOSE_PROJECT_NAME"; fi
   {
     if [[ -f .env ]]; then without_our_lines | sed -E "s/^(${keys// /|})=/$SET_ASIDE&/"; fi
     printf '%s\n' "$BEGIN"
@@ -110,18 +119,13 @@ write_env() {
     printf '%s\n' "$lines"
     printf 'FLOWER_BASIC_AUTH=%s\n' "${page:-monitor:$(new_password)}"
     build_lines
-    # a name given for this run alone would be lost on the next command
     if [[ -n ${COMPOSE_PROJECT_NAME:-} ]]; then printf 'COMPOSE_PROJECT_NAME=%s\n' "$COMPOSE_PROJECT_NAME"; fi
     printf '%s\n' "$END"
   } | replace_env
 }
 
 # Also where Docker does not answer.
-project_name() {
-  local name
-  name=${COMPOSE_PROJECT_NAME:-$(setting COMPOSE_PROJECT_NAME)}
-  printf '%s\n' "${name:-distributed-test}"
-}
+project_name() { printf '%s\n' "${COMPOSE_PROJECT_NAME:-distributed-test}"; }
 
 restore_env() { # undo write_env
   if [[ ! -f .env ]] || [[ -z $(recorded_names env) ]]; then return; fi

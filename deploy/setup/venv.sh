@@ -9,6 +9,14 @@ readonly MADE_HERE=$VENV/.made-by-setup # a virtual environment without this is 
 # new enough, and able to make a virtual environment with pip in it
 readonly USABLE='import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))'
 
+# all that a requirements file, on standard input, pins is installed, for a Python that is new enough
+readonly HOLDS='
+import re, sys
+from importlib import metadata
+pins = re.findall(r"^([\w.-]+)==(\S+)", sys.stdin.read(), re.MULTILINE)
+sys.exit(sys.version_info < (3, 11) or any(metadata.version(name) != release for name, release in pins))
+'
+
 # Print the name of a Python that can be used; false when there is none.
 find_python() {
   local name
@@ -28,7 +36,8 @@ wanted() { # what an installed requirements file comes to, with what it includes
 
 usable_venv() { "$VENV/bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
 
-is_done() { usable_venv && wanted "$1" | cmp -s - "$2"; }
+# The file that the last installation left tells that it came to its end, with what the pinned packages pull in.
+is_done() { wanted "$1" | cmp -s - "$2" && wanted "$1" | "$VENV/bin/python" -c "$HOLDS" >/dev/null 2>&1; }
 
 main() {
   local check=no python
@@ -53,7 +62,7 @@ main() {
     if ! python=$(find_python); then
       printf 'error: no usable Python\n  why: %s\n  do:  %s\n' \
         "Python 3.11 or newer with its venv module is needed; python3 here is: $(python3 -V 2>&1 || true)" \
-        "./setup.sh installs it (on Debian and Ubuntu: apt install python3-venv), or make install BASE_PYTHON=/path/to/python" >&2
+        "./setup.sh installs it (on Debian and Ubuntu: apt install python3-venv), or make install BASE_PYTHON=/path/to/python  # docs/troubleshooting.md#no-python" >&2
       return 69
     fi
     printf '==> creating %s with %s\n' "$VENV" "$("$python" -V)"

@@ -12,11 +12,11 @@ from harness.broker_node import rabbitmqctl
 from harness.errors import UnavailableError
 
 #: An expression for the node, with the virtual host to fill in. These are the functions behind rabbitmqctl's own
-#: list_connections, list_permissions, list_queues and list_bindings [tried on 3.10.8]. A connection that is being opened
-#: has no client properties yet: `none`, which is not a list.
+#: list_connections, list_permissions, list_policies, list_queues and list_bindings [tried on 3.10.8; all but the
+#: policies and topic permissions on 4.0.5]. A connection that is being opened has no client properties yet: `none`,
+#: which is not a list.
 _QUESTION = """
 V = <<"{vhost}"/utf8>>,
-Known = fun(Ask) -> try Ask() catch _:_ -> [] end end,
 io:format("~ts~n", [rabbit_json:encode(#{{
   node => node(),
   alarms => [element(2, Limit) || {{Limit, _}} <- rabbit_alarm:get_alarms(), element(1, Limit) =:= resource_limit],
@@ -26,12 +26,14 @@ io:format("~ts~n", [rabbit_json:encode(#{{
   loopback_users => application:get_env(rabbit, loopback_users, []),
   connections => [Name || [{{client_properties, Said}}] <- rabbit_networking:connection_info_all([client_properties]),
     is_list(Said), {{<<"connection_name">>, _, Name}} <- Said],
-  permissions => Known(fun() -> [maps:from_list(P) || P <- rabbit_auth_backend_internal:list_vhost_permissions(V)] end),
-  queues => Known(fun() -> [#{{name => element(4, proplists:get_value(name, Q)),
+  permissions => [maps:from_list(P) || P <- rabbit_auth_backend_internal:list_vhost_permissions(V)],
+  topics => [maps:from_list(P) || P <- rabbit_auth_backend_internal:list_vhost_topic_permissions(V)],
+  policies => [maps:from_list(P) || P <- rabbit_policy:list(V) ++ rabbit_policy:list_op(V)],
+  queues => [#{{name => element(4, proplists:get_value(name, Q)),
     consumers => proplists:get_value(consumers, Q, 0), messages => proplists:get_value(messages, Q, 0)}}
-    || Q <- rabbit_amqqueue:info_all(V, [name, consumers, messages])] end),
-  bindings => Known(fun() -> [maps:with([source_name, destination_name, destination_kind, routing_key],
-    maps:from_list(B)) || B <- rabbit_binding:info_all(V)] end)
+    || Q <- rabbit_amqqueue:info_all(V, [name, consumers, messages])],
+  bindings => [maps:with([source_name, destination_name, destination_kind, routing_key], maps:from_list(B))
+    || B <- rabbit_binding:info_all(V)]
 }})]).
 """
 
@@ -43,6 +45,26 @@ class Permission:
     configure: str
     write: str
     read: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicPermission:
+    """What a user may do with a topic exchange beyond that: regular expressions over routing keys."""
+
+    user: str
+    exchange: str
+    write: str
+    read: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What an administrator gives queues, whatever their own arguments say."""
+
+    name: str
+    pattern: str  # a regular expression over names
+    applies_to: str  # all, queues, quorum_queues, classic_queues, exchanges, streams
+    definition: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +88,14 @@ class Binding:
 class Administered:
     """A RabbitMQ node and one of its virtual hosts, as its administrator sees them."""
 
+    vhost: str
     alarms: tuple[str, ...]  # memory, disk
     listeners: tuple[str, ...]  # addresses on which it takes AMQP connections, such as 127.0.0.1 or ::
     consumer_timeout_s: float | None  # how long a message may be held unacknowledged; None: for ever
     loopback_users: tuple[str, ...]  # those let in from the node's own host only
     permissions: Mapping[str, Permission]  # by user
+    topics: tuple[TopicPermission, ...]
+    policies: tuple[Policy, ...]
     queues: Mapping[str, QueueFigures]  # by name
     bindings: tuple[Binding, ...]  # without those that every queue has to the default exchange
 
@@ -99,6 +124,7 @@ def administered(vhost: str, mark: str) -> Administered:
         )
     timeout_ms = told["consumer_timeout"]
     return Administered(
+        vhost=vhost,
         alarms=tuple(told["alarms"]),
         listeners=tuple(address for protocol, address in told["listeners"] if protocol.startswith("amqp")),
         consumer_timeout_s=None if timeout_ms is None else timeout_ms / 1000,
@@ -107,6 +133,19 @@ def administered(vhost: str, mark: str) -> Administered:
             one["user"]: Permission(configure=one["configure"], write=one["write"], read=one["read"])
             for one in told["permissions"]
         },
+        topics=tuple(
+            TopicPermission(user=one["user"], exchange=one["exchange"], write=one["write"], read=one["read"])
+            for one in told["topics"]
+        ),
+        policies=tuple(
+            Policy(
+                name=one["name"],
+                pattern=one["pattern"],
+                applies_to=one["apply-to"],
+                definition=one["definition"],
+            )
+            for one in told["policies"]
+        ),
         queues={
             one["name"]: QueueFigures(consumers=_number(one["consumers"]), messages=_number(one["messages"]))
             for one in told["queues"]

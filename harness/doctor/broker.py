@@ -1,30 +1,25 @@
-"""Checks of the broker: whether it lets us in, is a release that works, and lets its users do what they need."""
+"""Checks of the broker: whether it lets us in, is a release that works, takes messages, and keeps them long enough."""
 
 from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 import celery
 from amqp.exceptions import AccessRefused, NotAllowed
 from celery import Celery
-from kombu import Connection, Queue
+from kombu import Connection
 
 from harness import broker
 from harness.broker import public_url
 from harness.doctor.administration import Administered
 from harness.doctor.lint import held
+from harness.doctor.permissions import user_of
 from harness.errors import UnavailableError
-from harness.finding import Finding, Problem, complaint, failed, good, judged, unknown, warned
+from harness.finding import Finding, complaint, failed, good, judged, unknown, warned
 from harness.render.figures import duration_text
 
-#: Names that stand for all of their kind: a node's control queue, a caller's answers, a run's replies, Celery's delay.
-_CONTROL = ("celery.pidbox", "reply.celery.pidbox", "node@host.celery.pidbox", "id.reply.celery.pidbox")
-_REPLIES = "dispatch.run"
-_DELAY = ("celery_delayed_27", "celery_delayed_delivery")
 #: How long a broker that takes messages may take to confirm one, in seconds.
 CONFIRM_S = 2.0
 _LOOPBACK = ("127.", "::1", "::ffff:127.")
@@ -170,77 +165,29 @@ def guest_from_a_container(told: Administered, worker_url: str, needed: bool) ->
         worker_url: The broker as the workers in containers see it.
         needed: As of `listeners`.
     """
-    user = _user(worker_url)
+    user = user_of(worker_url)
     if needed and user in told.loopback_users:
         cause = f"the workers log in as {user} from containers, and RabbitMQ lets {user} in from its own host only"
         return failed("guest from a container", cause, "./setup.sh makes users; or WORKER_BROKER_URL=amqp://USER:...")
     return good("guest from a container", f"the workers' user is {user}" if needed else "no worker is in a container")
 
 
-def _user(url: str) -> str:
-    return unquote(urlsplit(url).username or "guest")
-
-
-# --- permissions ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Role:
-    """A user of the broker and what it is for."""
-
-    name: str  # dispatcher, worker
-    user: str
-
-
-def role(name: str, url: str) -> Role:
-    """Return the role of who connects with a broker URL."""
-    return Role(name=name, user=_user(url))
-
-
-def permissions(role: Role, vhost: str, queues: Sequence[Queue], told: Administered) -> Finding:
-    """Judge what the user of a role may do, name by name.
+def one_virtual_host(vhost: str, worker_url: str, contained: bool) -> Finding:
+    """Judge whether containers consume on the virtual host to which this command publishes.
 
     Args:
-        queues: All that the workers declare: of tasks, dead letters and unread results.
+        contained: Whether there are containers of workers at all.
     """
-    check = f"permissions of the {role.name}"
-    granted = told.permissions.get(role.user)
-    fix = f"./setup.sh, or rabbitmqctl set_permissions -p {vhost} {role.user} '.*' '.*' '.*'"
-    if granted is None:
-        return failed(check, f"{role.user} has no permissions on the virtual host {vhost}", fix)
-    missing: dict[str, list[str]] = {}
-    for operation, name in _needed(role, queues):
-        if not re.search(getattr(granted, operation) or "^$", name):  # RabbitMQ takes an empty one as that
-            missing.setdefault(operation, []).append(name)
-    problems: list[Problem] = [
-        (f"{role.user} may not {operation} {', '.join(names)}", fix) for operation, names in missing.items()
-    ]
-    return judged(check, problems, f"{role.user} may do on {vhost} what it needs")
-
-
-def _needed(role: Role, queues: Sequence[Queue]) -> Iterator[tuple[str, str]]:
-    """Yield each operation and the name of what it is done to (RabbitMQ's access control: an operation needs
-    `configure` to declare, `write` to publish or to be bound, `read` to consume or to bind from).
-    """
-    names = [queue.name for queue in queues]
-    exchanges = list(dict.fromkeys(queue.exchange.name for queue in queues if queue.exchange.name))
-    quorum = any((queue.queue_arguments or {}).get("x-queue-type") == "quorum" for queue in queues)
-    own = (*_DELAY,) if quorum else ()
-    shared = [*names, *exchanges, *_CONTROL]
-    if role.name == "worker":
-        configure, write, read = [*shared, *own], ["amq.default", *shared, *own], [*exchanges, *_CONTROL, *own]
-        read += [queue.name for queue in queues if "x-dead-letter-exchange" in (queue.queue_arguments or {})]
-    else:
-        configure, read = [_REPLIES, *_CONTROL], [_REPLIES, *names, *_CONTROL]
-        write = ["amq.default", _REPLIES, *exchanges, *_CONTROL]
-    for operation, all_of_it in (("configure", configure), ("write", write), ("read", read)):
-        yield from ((operation, name) for name in all_of_it)
+    theirs = unquote(urlsplit(worker_url).path[1:]) or "/"
+    if not contained:
+        return good("one virtual host", "no worker is in a container")
+    if theirs != vhost:
+        cause = f"BROKER_URL leads to the virtual host {vhost}, WORKER_BROKER_URL to {theirs}: no worker gets a task"
+        return failed("one virtual host", cause, "make them the same in .env; then docker compose up --detach --wait")
+    return good("one virtual host", f"workers and dispatcher meet on {vhost}")
 
 
 #: The checks for which Docker has to say whether there are containers, by name.
-OF_CONTAINERS = ("listeners", "guest from a container")
-#: The checks that only an administrator can carry out, by name.
-ADMINISTRATORS = (
-    *OF_CONTAINERS,
-    *("consumer_timeout", "permissions of the dispatcher", "permissions of the worker"),
-)
+OF_CONTAINERS = ("listeners", "guest from a container", "one virtual host")
+#: The checks that only an administrator can carry out, by name, beside permissions of other users than ours.
+ADMINISTRATORS = (*OF_CONTAINERS, "consumer_timeout")

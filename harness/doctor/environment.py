@@ -106,7 +106,10 @@ def compose(cli: DockerCli) -> Finding:
     except UnavailableError as exc:
         fix = "./setup.sh, or https://docs.docker.com/compose/install/linux/"
         return failed("Compose", f"not installed: {exc.why or exc.what}", fix)
-    if int(release.partition(".")[0]) < 2:
+    major = re.match(r"\d+", release)
+    if major is None:
+        return unknown("Compose", f"the version that it names itself is {release!r}")  # such as dev, of a build by hand
+    if int(major[0]) < 2:
         fix = "https://docs.docker.com/compose/install/linux/"
         return failed("Compose", f"version {release} cannot read docker-compose.yml", fix)
     return good("Compose", f"version {release}")

@@ -6,8 +6,13 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from harness.doctor import broker, environment, ignored, lint, topology, workers
-from harness.doctor.facts import Deployment, Facts, gather
+from harness.app_facts import task_queues
+from harness.doctor import broker, environment, ignored, later, lint, routes, topology, workers
+from harness.doctor.administration import Administered
+from harness.doctor.facts import Deployment, Facts, Link, gather
+from harness.doctor.lint import is_quorum
+from harness.doctor.permissions import Role, as_granted, user_of
+from harness.doctor.policies import policies
 from harness.errors import UnavailableError
 from harness.finding import Examined, Finding, unknown
 
@@ -44,22 +49,40 @@ def _broker(deployment: Deployment, facts: Facts) -> list[Finding]:
     told = facts.link.told
     findings = [*facts.link.about_broker, broker.alarms(facts.link.takes_messages, told)]
     if isinstance(told, UnavailableError):
-        return [*findings, *(unknown(check, told) for check in broker.ADMINISTRATORS)]
-    own_url = str(deployment.app.conf.broker_url)
-    if isinstance(facts.containers, UnavailableError):
-        worker_url = own_url
-        findings += [unknown(check, facts.containers) for check in broker.OF_CONTAINERS]
+        findings += [unknown(check, told) for check in broker.ADMINISTRATORS]
     else:
-        # without containers, workers log in as this command does
-        worker_url = deployment.worker_url if facts.containers else own_url
-        apart = bool(facts.containers) and _come_from_elsewhere(facts.engine)
-        findings += [broker.listeners(told, apart), broker.guest_from_a_container(told, deployment.worker_url, apart)]
-    roles = [broker.role("dispatcher", own_url), broker.role("worker", worker_url)]
+        findings += [*_from_containers(deployment, facts, told), broker.consumer_timeout(deployment.app, told)]
+    return [*findings, *(_permissions(role, deployment, facts.link) for role in _roles(deployment, facts))]
+
+
+def _from_containers(deployment: Deployment, facts: Facts, told: Administered) -> list[Finding]:
+    if isinstance(facts.containers, UnavailableError):
+        return [unknown(check, facts.containers) for check in broker.OF_CONTAINERS]
+    apart = bool(facts.containers) and _come_from_elsewhere(facts.engine)
     return [
-        *findings,
-        broker.consumer_timeout(deployment.app, told),
-        *(broker.permissions(role, facts.link.vhost, deployment.declared, told) for role in roles),
+        broker.listeners(told, apart),
+        broker.guest_from_a_container(told, deployment.worker_url, apart),
+        broker.one_virtual_host(told.vhost, deployment.worker_url, bool(facts.containers)),
     ]
+
+
+def _roles(deployment: Deployment, facts: Facts) -> list[Role]:
+    own_url = str(deployment.app.conf.broker_url)
+    # without containers, workers log in as this command does
+    urls = {"dispatcher": own_url, "worker": deployment.worker_url if facts.containers else own_url}
+    if deployment.monitor_url:
+        urls["monitor"] = deployment.monitor_url
+    return [deployment.role(name, url) for name, url in urls.items()]
+
+
+def _permissions(role: Role, deployment: Deployment, link: Link) -> Finding:
+    """Judge a role by what the administrator says; without one, what our own user may do was tried."""
+    if not isinstance(link.told, UnavailableError):
+        granted = link.told.permissions.get(role.user)
+        return as_granted(role, link.vhost, deployment.declared, granted, link.told.topics)
+    if role.user == user_of(str(deployment.app.conf.broker_url)):
+        return link.own_permissions[role.name]
+    return unknown(role.check, link.told)
 
 
 def _come_from_elsewhere(engine: Mapping[str, Any] | UnavailableError) -> bool:
@@ -78,7 +101,7 @@ def _topology(deployment: Deployment, facts: Facts) -> list[Finding]:
     if isinstance(facts.status, UnavailableError) or isinstance(facts.nodes, UnavailableError):
         findings += [unknown(check, "see broker") for check in ("consumers", *topology.OF_NODES)]
     else:
-        findings.append(topology.consumers(facts.status.services))
+        findings.append(topology.consumers(facts.status.services, facts.link.queues, task_queues(deployment.app)))
         if facts.nodes:
             concurrency = {node.name: node.concurrency for node in facts.nodes}
             findings += [
@@ -93,7 +116,8 @@ def _topology(deployment: Deployment, facts: Facts) -> list[Finding]:
     return [
         *findings,
         topology.bindings(deployment.declared, told, facts.link.vhost),
-        topology.reply_queues(told),
+        policies(deployment.declared, told, facts.link.vhost),
+        topology.reply_queues(told, facts.link.vhost),
         topology.control_queues(told, facts.link.vhost),
     ]
 
@@ -101,10 +125,15 @@ def _topology(deployment: Deployment, facts: Facts) -> list[Finding]:
 def _workers(deployment: Deployment, facts: Facts) -> list[Finding]:
     app, nodes = deployment.app, facts.nodes
     if isinstance(facts.status, UnavailableError) or isinstance(nodes, UnavailableError):
-        return [unknown("workers", "see broker"), facts.image]
+        return [unknown("workers", "see broker"), *facts.about_containers]
     services = [*map(workers.service, facts.status.services)]
     if not nodes:
-        return [*services, *(unknown(check, "no node answers") for check in workers.OF_NODES), facts.image]
+        return [
+            *services,
+            *(unknown(check, "no node answers") for check in (*workers.OF_NODES, later.CHECK)),
+            facts.hung,
+            *facts.about_containers,
+        ]
     return [
         *services,
         workers.idle(nodes),
@@ -112,8 +141,17 @@ def _workers(deployment: Deployment, facts: Facts) -> list[Finding]:
         workers.prefetch(nodes, app.conf.worker_prefetch_multiplier),
         workers.pool(app, nodes),
         workers.clocks(nodes),
-        facts.image,
+        later.held(nodes, _consumer_timeout_s(facts), grows=not any(map(is_quorum, app.amqp.queues.values()))),
+        facts.hung,
+        *facts.about_containers,
     ]
+
+
+def _consumer_timeout_s(facts: Facts) -> float | None:
+    """Return how long a message may be held; without an administrator to ask, what RabbitMQ has unless configured."""
+    if isinstance(facts.link, UnavailableError) or isinstance(facts.link.told, UnavailableError):
+        return later.CONSUMER_TIMEOUT_S
+    return facts.link.told.consumer_timeout_s
 
 
 def _configuration(deployment: Deployment) -> list[Finding]:
@@ -121,6 +159,8 @@ def _configuration(deployment: Deployment) -> list[Finding]:
     return [
         ignored.settings(app),
         ignored.task_options(app),
+        routes.declared(app),
+        routes.known(app),
         lint.acknowledgement(app, scenarios),
         lint.retried_errors(app),
         lint.bounded_retries(app),

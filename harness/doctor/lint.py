@@ -12,7 +12,8 @@ from kombu import Queue
 from harness.app_facts import registered, retry_policies
 from harness.expected import RetryPolicy
 from harness.finding import Finding, Level, Problem, good, judged
-from harness.model import FaultKind, Scenario, TaskSpec
+from harness.model.fault import FaultKind
+from harness.model.scenario import Scenario, TaskSpec
 from harness.render.figures import duration_text
 
 #: A task that may run for longer than this is a long one: what is prefetched behind it waits, in seconds.
@@ -82,8 +83,8 @@ def bounded_retries(app: Celery) -> Finding:
     """Judge `max_retries`: Celery takes None as for ever."""
     problems = [
         (f"{name}: max_retries is None, so a task that always fails is retried for ever", f"max_retries=3 on {name}")
-        for name in registered(app)
-        if app.tasks[name].max_retries is None
+        for name, policy in _policies(app, registered(app)).items()
+        if policy.max_retries is None
     ]
     return judged("bounded retries", problems, "every task gives up after its retries", Level.WARNING)
 
@@ -99,7 +100,7 @@ def retry_waits(app: Celery, scenarios: Sequence[Scenario]) -> Finding:
                 (
                     f"{name} may wait {duration_text(waits_s)} between its attempts, "
                     f"and nobody waits longer than {duration_text(max(deadlines))} for its result",
-                    f"a smaller retry_backoff, retry_backoff_max or max_retries on {name}; or a longer timeout",
+                    f"a smaller backoff, countdown or max_retries of {name}; or a longer timeout",
                 )
             )
     return judged("retry waits", problems, "the waits of all retries end before the results are given up")
@@ -107,8 +108,12 @@ def retry_waits(app: Celery, scenarios: Sequence[Scenario]) -> Finding:
 
 def _retried(app: Celery) -> dict[str, RetryPolicy]:
     """Return the policies of the tasks that Celery retries by itself."""
-    names = [name for name in registered(app) if getattr(app.tasks[name], "autoretry_for", ())]
-    return retry_policies(app, [TaskSpec(task=name) for name in sorted(names)])
+    return _policies(app, [name for name in registered(app) if getattr(app.tasks[name], "autoretry_for", ())])
+
+
+def _policies(app: Celery, names: Sequence[str]) -> dict[str, RetryPolicy]:
+    found = retry_policies(app, [TaskSpec(task=name) for name in names])
+    return {name: found[name] for name in names}
 
 
 def _waits_s(policy: RetryPolicy) -> float | None:
@@ -153,12 +158,13 @@ def delayed_delivery(app: Celery) -> Finding:
             f"Exchange({queue.exchange.name!r}, type='topic') for {queue.name}, under a new name",
         )
         for queue in app.amqp.queues.values()
-        if retried and _is_quorum(queue) and queue.exchange.type == "direct"
+        if retried and is_quorum(queue) and queue.exchange.type == "direct"
     ]
     return judged("delayed delivery", problems, "no wait of a retry holds a place of a worker")
 
 
-def _is_quorum(queue: Queue) -> bool:
+def is_quorum(queue: Queue) -> bool:
+    """Return whether a queue is declared as a quorum queue."""
     return (queue.queue_arguments or {}).get("x-queue-type") == "quorum"
 
 
@@ -167,7 +173,7 @@ def held(app: Celery) -> list[Held]:
 
     The broker only waits for the time itself with native delayed delivery; otherwise the node holds the message.
     """
-    at_broker = all(_is_quorum(queue) and queue.exchange.type != "direct" for queue in app.amqp.queues.values())
+    at_broker = all(is_quorum(queue) and queue.exchange.type != "direct" for queue in app.amqp.queues.values())
     found = []
     for name in registered(app):
         task = app.tasks[name]

@@ -17,6 +17,7 @@ from harness.doctor.administration import Administered
 from harness.doctor.nodes import AnsweringNode
 from harness.finding import Finding, Level, Problem, judged, unknown
 from harness.service_status import ServiceStatus
+from harness.unread_results import UNREAD_RESULTS
 
 #: What runs call their reply queues, Celery its callers', and Celery a node's control queue.
 _RUNS_REPLIES = re.compile(r"dispatch\..+")
@@ -25,7 +26,8 @@ _CONTROL = re.compile(r"(?!.*\breply\.celery\.pidbox).+\.celery\.pidbox")
 #: Celery's own binding, by which a delayed message comes back to its queue.
 _DELAYED_DELIVERY = "celery_delayed_delivery"
 
-_START = "docker compose up --detach --wait: workers declare what is not there"
+#: A worker declares what is not there when it starts, and `up` alone leaves alone one that runs.
+_START = "docker compose up --detach --force-recreate --wait: workers declare what is not there as they start"
 
 
 # --- declared -------------------------------------------------------------------------------------
@@ -141,17 +143,32 @@ def bindings(declared: Sequence[Queue], told: Administered, vhost: str) -> Findi
 # --- consumed -------------------------------------------------------------------------------------
 
 
-def consumers(services: Collection[ServiceStatus]) -> Finding:
-    """Judge whether each task queue is consumed."""
-    problems: list[Problem] = [
-        (
-            f"nobody consumes {one.queue}, in which {one.backlog} messages wait",
-            f"docker compose up --detach --wait {one.service}",
-        )
-        for one in services
-        if not one.consumers
-    ]
-    return judged("consumers", problems, ", ".join(f"{one.consumers} of {one.queue}" for one in services))
+def consumers(
+    services: Collection[ServiceStatus], counts: Mapping[str, tuple[int, int]], routed: Mapping[str, Sequence[str]]
+) -> Finding:
+    """Judge whether each task queue is consumed; one that no task is routed to and that is empty need not be.
+
+    Args:
+        counts: The messages ready in each queue of the app and its consumers.
+        routed: The tasks that are routed to each.
+    """
+    problems: list[Problem] = []
+    seen = []
+    of_services = {one.queue: (one.backlog, one.consumers) for one in services}
+    by_queue = {one.queue: one.service for one in services}
+    for queue, (ready, number) in {**counts, **of_services}.items():
+        served = queue in by_queue
+        seen.append(f"{number} of {queue}{'' if served else ' (no service of test-config.yml)'}")
+        if number or not (served or ready or routed.get(queue)):
+            continue
+        cause = f"nobody consumes {queue}, in which {ready} messages wait"
+        if served:
+            problems.append((cause, f"docker compose up --detach --wait {by_queue[queue]}"))
+        else:
+            whose = f" of {', '.join(routed[queue])}" if routed.get(queue) else ""
+            fix = f"a service for {queue} in docker-compose.yml and under workers in test-config.yml"
+            problems.append((f"{cause}{whose}: test-config.yml has no service for it", fix))
+    return judged("consumers", problems, ", ".join(seen))
 
 
 def one_queue_each(nodes: Sequence[AnsweringNode]) -> Finding:
@@ -186,17 +203,22 @@ def held_by_one(services: Collection[ServiceStatus], concurrency: Mapping[str, i
 # --- left -----------------------------------------------------------------------------------------
 
 
-def dead_letters(app: Celery, connection: Connection) -> Finding:
-    """Judge whether dead letters wait for somebody to look at them."""
+def dead_letters(app: Celery, connection: Connection, declared: Sequence[Queue]) -> Finding:
+    """Judge whether dead letters wait for somebody to look at them, and results that nobody waits for any more."""
     names = dead_queues(app, app.amqp.queues)
+    if any(queue.name == UNREAD_RESULTS for queue in declared):
+        names.append(UNREAD_RESULTS)
     counts = {name: broker.count(connection, name)[0] for name in names}
+    purge = f"rabbitmqctl purge_queue -p {connection.virtual_host} {UNREAD_RESULTS}, or they expire within a day"
     problems: list[Problem] = [
-        (f"{count} in {name}", "operate.py dead-letters") for name, count in counts.items() if count
+        (f"{count} in {name}", purge if name == UNREAD_RESULTS else "operate.py dead-letters")
+        for name, count in counts.items()
+        if count
     ]
     return judged("dead letters", problems, f"none in {', '.join(names) or 'any queue'}", Level.WARNING)
 
 
-def reply_queues(told: Administered) -> Finding:
+def reply_queues(told: Administered, vhost: str) -> Finding:
     """Judge the reply queues that nobody reads: of runs that were killed, and of callers that are gone."""
     problems: list[Problem] = []
     for name, queue in told.queues.items():
@@ -204,7 +226,8 @@ def reply_queues(told: Administered) -> Finding:
             fix = "operate.py runs shows what can be resumed; the queue expires by itself within an hour"
             problems.append((f"nobody reads {name}, which holds {queue.messages}", fix))
         elif queue.consumers == 0 and _CALLERS_REPLIES.fullmatch(name):
-            problems.append((f"nobody reads {name}, which holds {queue.messages}", f"rabbitmqctl delete_queue {name}"))
+            delete = f"rabbitmqctl delete_queue -p {vhost} {name}"
+            problems.append((f"nobody reads {name}, which holds {queue.messages}", delete))
     return judged("reply queues", problems, "each is read by somebody", Level.WARNING)
 
 
@@ -219,6 +242,6 @@ def control_queues(told: Administered, vhost: str) -> Finding:
 
 
 #: The checks that only an administrator can carry out, by name.
-ADMINISTRATORS = ("bindings", "reply queues", "control queues")
+ADMINISTRATORS = ("bindings", "policies", "reply queues", "control queues")
 #: The checks that only nodes can answer, by name.
 OF_NODES = ("one queue a node", "unacknowledged")

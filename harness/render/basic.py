@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.model import Event, Moment, Outcome, Report, Scenario, State
+from harness.model.event import Event, Moment
+from harness.model.ledger import State
+from harness.model.outcome import Outcome
+from harness.model.report import Report
+from harness.model.scenario import Scenario
 from harness.render.style import Style
 from harness.render.verdict import MANY, failure
 from harness.render.visible import message, state_text, title, visible

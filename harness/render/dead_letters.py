@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.model import DeadLetter, ListedLetter
+from harness.model.dead_letter import DeadLetter, ListedLetter
 from harness.render.columns import columns
 from harness.render.figures import duration_text
 from harness.render.style import Style

@@ -34,7 +34,7 @@ def summary(examined: Sequence[Examined], took_s: float) -> str:
     counts = (
         f"{levels.count(Level.OK)} ok, {levels.count(Level.WARNING)} to look at, {levels.count(Level.FAILED)} failed"
     )
-    return f"{len(levels)} checks in {duration_text(took_s)}: {counts}"
+    return f"{len(levels)} check{'' if len(levels) == 1 else 's'} in {duration_text(took_s)}: {counts}"
 
 
 def examined_document(examined: Sequence[Examined], took_s: float) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from harness.model import Duplicate, FaultRecord, Recovery, Report
+from harness.model.fault import FaultRecord, Recovery
+from harness.model.ledger import Duplicate
+from harness.model.report import Report
 from harness.render.visible import visible
 
 #: Characters of what a fault was done to, and of why it was not, that are shown.

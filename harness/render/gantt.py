@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from harness.model import Report, State
+from harness.model.ledger import State
+from harness.model.report import Report
 from harness.render.figures import duration_text, marks
 from harness.render.lanes import Bar, Lane, Phase, lanes
 from harness.render.style import Style

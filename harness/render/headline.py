@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.errors import ExitCode, HarnessError
-from harness.model import Report
+from harness.model.report import Report
 from harness.render.fault_text import invalid_text
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.model import Report
+from harness.model.report import Report
 from harness.render.figures import duration_text
 from harness.render.headline import NotRun, headline
 from harness.render.html_parts import table, text

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from harness.model import Bucket, Report, Summary
+from harness.model.metrics import Bucket, Summary
+from harness.model.report import Report
 from harness.render.figures import duration_text
 from harness.render.html_parts import percent, table, text
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.model import FaultRecord, Report
+from harness.model.fault import FaultRecord
+from harness.model.report import Report
 from harness.render.fault_text import trouble_text
 from harness.render.figures import duration_text
 from harness.render.html_parts import percent, table, text

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from harness.model import DeadLetter, Outcome, Report, State, TaskTally
+from harness.model.dead_letter import DeadLetter
+from harness.model.ledger import State
+from harness.model.metrics import TaskTally
+from harness.model.outcome import Outcome
+from harness.model.report import Report
 from harness.render.figures import duration_text
 from harness.render.html_parts import MOST_ROWS, code, table, text
 from harness.render.html_timeline import MOST_BARS

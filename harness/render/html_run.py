@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from harness.model import Check, Report, Scenario, State, Summary
+from harness.model.ledger import State
+from harness.model.metrics import Summary
+from harness.model.report import Check, Report
+from harness.model.scenario import Scenario
 from harness.render.figures import duration_text, share_text
-from harness.render.headline import NotRun, headline
+from harness.render.headline import Headline, NotRun, headline
 from harness.render.html_distributions import distributions
 from harness.render.html_faults import duplicates, faults
 from harness.render.html_outcomes import dead_letters, every_outcome, not_succeeded, retried, tallies
@@ -29,7 +32,7 @@ def run_article(run: Report | NotRun, anchor: str, level: int) -> str:
 
 
 def _not_run(run: NotRun, level: int) -> Iterator[str]:
-    yield _verdict(run, run.scenario, level)
+    yield _verdict(headline(run), run.scenario, level)
     yield f'<p class="sentence">{text(run.what, _EVIDENCE)}</p>'
     if run.why:
         yield f'<p class="about">{text(run.why, _EVIDENCE)}</p>'
@@ -37,17 +40,20 @@ def _not_run(run: NotRun, level: int) -> Iterator[str]:
         yield f'<p class="about">Try: {code(run.fix, _EVIDENCE)}</p>'
 
 
-def _verdict(run: Report | NotRun, name: str, level: int) -> str:
-    said = headline(run)
+def opening(said: Headline, name: str, description: str, level: int) -> Iterator[str]:
+    """Yield the verdict, and under a heading of `level` (1 to 6) what was run."""
+    yield _verdict(said, name, level)
+    if description:
+        yield f'<p class="about quiet">{text(description, 500)}</p>'
+    yield f'<p class="sentence">{said.sentence[:1].upper()}{said.sentence[1:]}.</p>'
+
+
+def _verdict(said: Headline, name: str, level: int) -> str:
     return f'<p class="verdict {said.tone}">{said.sign} {said.word}</p>\n<h{level} class="name">{text(name)}</h{level}>'
 
 
 def _parts(report: Report, level: int) -> Iterator[str]:
-    yield _verdict(report, report.scenario.name, level)
-    sentence = headline(report).sentence
-    if report.scenario.description:
-        yield f'<p class="about quiet">{text(report.scenario.description, 500)}</p>'
-    yield f'<p class="sentence">{sentence[:1].upper()}{sentence[1:]}.</p>'
+    yield from opening(headline(report), report.scenario.name, report.scenario.description, level)
     if report.embedded:
         yield f'<p class="banner">{EMBEDDED[:1].upper()}{EMBEDDED[1:]}.</p>'
     yield pairs("tiles", _tiles(report))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from harness.model import Activity, Report, State
+from harness.model.ledger import State
+from harness.model.metrics import Activity
+from harness.model.report import Report
 from harness.render.figures import duration_text, marks
 from harness.render.html_faults import strikes
 from harness.render.html_parts import percent, text

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from harness.model import Check, FaultRecord, Report, Summary, TaskTally
+from harness.model.fault import FaultRecord
+from harness.model.metrics import Summary, TaskTally
+from harness.model.report import Check, Report
 from harness.render.fault_text import recovery_text, trouble_text
 from harness.render.figures import duration_text
 from harness.render.headline import NotRun, headline

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from xml.sax.saxutils import escape
 
-from harness.model import Check, Report
+from harness.model.report import Check, Report
 from harness.render.fault_text import fault_text, trouble_text
 from harness.render.headline import NotRun, headline
 from harness.render.rich_report import ledger_text

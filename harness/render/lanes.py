@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.model import Outcome, Report
+from harness.model.outcome import Outcome
+from harness.model.report import Report
 
 
 class Phase(StrEnum):

@@ -8,7 +8,7 @@ from harness.load_report import Latency, LoadReport
 from harness.render.figures import duration_text, share_text
 from harness.render.html import PATTERNS, page
 from harness.render.html_parts import code, items, pairs, table, text
-from harness.render.html_run import judged, ledger_sum
+from harness.render.html_run import judged, ledger_sum, opening
 from harness.render.load_charts import node_shares, over_time, percentile_curves
 from harness.render.load_words import (
     METRICS,
@@ -35,12 +35,8 @@ def load_html(report: LoadReport) -> str:
 
 
 def _parts(report: LoadReport) -> Iterator[str]:
-    plan, said = report.plan, load_headline(report)
-    yield f'<p class="verdict {said.tone}">{said.sign} {said.word}</p>'
-    yield f'<h1 class="name">{text(plan.scenario.name)}</h1>'
-    if plan.scenario.description:
-        yield f'<p class="about quiet">{text(plan.scenario.description, 500)}</p>'
-    yield f'<p class="sentence">{said.sentence[:1].upper()}{said.sentence[1:]}.</p>'
+    scenario = report.plan.scenario
+    yield from opening(load_headline(report), scenario.name, scenario.description, level=1)
     for reason in report.invalid:
         yield f'<p class="banner">{text(reason[:1].upper() + reason[1:], 500)}.</p>'
     if report.run.embedded:

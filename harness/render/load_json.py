@@ -8,12 +8,12 @@ from typing import Any
 
 from harness.errors import ExitCode
 from harness.load_report import SCHEMA_VERSION, Latency, LoadReport
-from harness.model import LoadModel, State
-from harness.render.results_json import json_value, laid_out, outcome_record
+from harness.model.ledger import State
+from harness.model.load import LoadModel
+from harness.render.json_text import json_value, laid_out, rounded
+from harness.render.outcome_json import outcome_record
 from harness.render.visible import utc_text
 
-#: Decimals of durations, rates and shares.
-_DECIMALS = 6
 _VERDICTS = {
     ExitCode.OK: "passed",
     ExitCode.INTERRUPTED: "interrupted",
@@ -45,13 +45,14 @@ def load_document(report: LoadReport) -> dict[str, Any]:
         "load": _asked(report),
         "ledger": {**json_value(run.ledger), "completed": run.ledger.completed, "balanced": run.ledger.balanced},
         "rates": {
-            "window": {"begin_s": _rounded(window.begin_s), "end_s": _rounded(window.end_s), "cut": window.words},
+            "window": {"begin_s": rounded(window.begin_s), "end_s": rounded(window.end_s), "cut": window.words},
             "offered_per_s": report.plan.load.rate,
-            "achieved_per_s": _rounded(report.achieved_per_s),
-            "throughput_per_s": _rounded(window.throughput_per_s),
+            "achieved_per_s": rounded(report.achieved_per_s),
+            "throughput_per_s": rounded(window.throughput_per_s),
             "sent": window.sent,
             "completed": window.completed,
-            "published_s": _rounded(report.published_s),
+            "busy_s": rounded(window.busy_s),
+            "published_s": rounded(report.published_s),
         },
         "latencies_from": "due" if report.plan.load.model is LoadModel.OPEN else "published",
         "latencies": {
@@ -63,18 +64,18 @@ def load_document(report: LoadReport) -> dict[str, Any]:
             {
                 "queue": json_value(one.queue),
                 "most": one.most,
-                "mean": _rounded(one.mean),
+                "mean": rounded(one.mean),
                 "last": one.last,
-                "looks": [[_rounded(at_s), ready] for at_s, ready in one.looks],
+                "looks": [[rounded(at_s), ready] for at_s, ready in one.looks],
             }
             for one in report.backlog
         ],
-        "nodes": [{**json_value(share), "share": _rounded(share.share)} for share in report.shares],
+        "nodes": [{**json_value(share), "share": rounded(share.share)} for share in report.shares],
         "fairness": {service: json_value(ratio) for service, ratio in report.fairness.items()},
         "generator": {
-            "cpu_s": _rounded(generator.cpu_s),
-            "cpu_per_task_s": _rounded(generator.cpu_s / attempted) if attempted else None,
-            "wall_s": _rounded(generator.wall_s),
+            "cpu_s": rounded(generator.cpu_s),
+            "cpu_per_task_s": rounded(generator.cpu_s / attempted) if attempted else None,
+            "wall_s": rounded(generator.wall_s),
             "peak_bytes": generator.peak_bytes,
             "in_flight": generator.in_flight,
         },
@@ -111,10 +112,6 @@ def _latency(latency: Latency | None) -> dict[str, Any] | None:
         return None
     figures = {field.name: getattr(latency, field.name) for field in fields(latency) if field.name != "curve"}
     return {
-        **{name: value if name == "count" else _rounded(value) for name, value in figures.items()},
-        "curve": [[_rounded(rank), _rounded(value_s)] for rank, value_s in latency.curve],
+        **{name: value if name == "count" else rounded(value) for name, value in figures.items()},
+        "curve": [[rounded(rank), rounded(value_s)] for rank, value_s in latency.curve],
     }
-
-
-def _rounded(value: float | None) -> Any:
-    return None if value is None else json_value(round(value, _DECIMALS))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 
 from harness.errors import ExitCode
@@ -24,8 +23,8 @@ from harness.render.load_words import (
 )
 from harness.render.rich_report import ledger_text
 from harness.render.style import Style
-from harness.render.timeline import EMBEDDED
-from harness.render.verdict import check_text
+from harness.render.timeline import banner
+from harness.render.verdict import check_text, closing, judged
 from harness.render.visible import visible
 
 _LATENCY = ("LATENCY", "#COUNT", "#MEAN", "#P50", "#P90", "#P95", "#P99", "#MAX")
@@ -33,19 +32,9 @@ _LATENCY = ("LATENCY", "#COUNT", "#MEAN", "#P50", "#P90", "#P95", "#P99", "#MAX"
 
 def load_banner(plan: LoadPlan, started_at: float, broker: str, style: Style, *, embedded: bool) -> str:
     """Return the head of the output, in local time. `broker` is a URL that has lost its password already."""
-    lines = [
-        style.thick_rule,
-        style.tint(style.strong, f"{style.launch} DISTRIBUTED TASK SYSTEM LOAD TEST"),
-        style.thick_rule,
-        f"Timestamp: {datetime.fromtimestamp(started_at):%Y-%m-%d %H:%M:%S}",
-        f"Broker: {visible(broker)}",
-        *([style.tint(style.warn, EMBEDDED)] if embedded else []),
-        f"Load: {visible(plan.scenario.name)}{' - ' if plan.scenario.description else ''}"
-        f"{visible(plan.scenario.description)}",
-        f"Model: {model_text(plan)}",
-        f"Tasks: {mix_text(plan)}",
-    ]
-    return "\n".join([*lines, style.thick_rule, "", ""])
+    about = f" - {visible(plan.scenario.description)}" if plan.scenario.description else ""
+    asked = [f"Load: {visible(plan.scenario.name)}{about}", f"Model: {model_text(plan)}", f"Tasks: {mix_text(plan)}"]
+    return banner("LOAD TEST", started_at, broker, style, *asked, embedded=embedded)
 
 
 def load_text(report: LoadReport, results_path: Path | str | None, style: Style) -> str:
@@ -121,24 +110,12 @@ def _figures(report: LoadReport) -> Iterator[str]:
 
 
 def _judged(report: LoadReport, style: Style) -> Iterator[str]:
-    for check in sorted(report.checks, key=lambda check: check.passed):
-        word, color = ("PASS", style.good) if check.passed else ("FAIL", style.bad)
-        yield f"{style.tint(color, word)}  {check_text(check)}"
-    for limit in sorted(report.thresholds, key=lambda limit: limit.passed):
-        word, color = ("PASS", style.good) if limit.passed else ("CROSSED", style.bad)
-        yield f"{style.tint(color, word)}  {check_text(limit)}"
+    yield from judged(report.checks, report.thresholds, style)
     yield from (f"Note: {visible(note, 500)}" for note in report.run.notes)
 
 
 def _verdict(report: LoadReport, results_path: Path | str | None, style: Style) -> Iterator[str]:
-    yield style.thick_rule
-    if results_path is not None:
-        yield f"{style.page} Results saved to: {visible(str(results_path), 1000)}"
-    said = load_headline(report)
-    if report.exit_code is ExitCode.OK:
-        yield style.tint(style.good, f"{style.cheers} Load test passed: {said.sentence}")
-        return
-    color = style.warn if said.tone == "warn" else style.bad
-    yield style.tint(color, f"{style.failed} {said.word}: {said.sentence}")
-    yield from (f"   {style.bullet} {reason}" for reason in report.invalid)
-    yield from (f"   {style.bullet} {check_text(check)}" for check in (*report.failed_checks, *report.crossed))
+    yield from closing("Load test", load_headline(report), results_path, style)
+    if report.exit_code is not ExitCode.OK:
+        yield from (f"   {style.bullet} {reason}" for reason in report.invalid)
+        yield from (f"   {style.bullet} {check_text(check)}" for check in (*report.failed_checks, *report.crossed))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.errors import ExitCode
 from harness.load_plan import LoadPlan
 from harness.load_report import Generator, LoadReport
-from harness.model import LoadModel
+from harness.model.load import LoadModel
 from harness.render.figures import duration_text
 from harness.render.headline import Headline, every
 from harness.render.visible import visible
@@ -111,9 +111,7 @@ def load_headline(report: LoadReport) -> Headline:
             limits = f" and {every(len(report.thresholds), 'threshold')}" if report.thresholds else ""
             return Headline(sign="✓", word="Passed", tone="good", sentence=f"{every(checks, 'check')}{limits} held")
         case ExitCode.UNAVAILABLE:
-            return Headline(
-                sign="✕", word="Invalid", tone="bad", sentence="these figures are the generator's, not the system's"
-            )
+            return Headline(sign="✕", word="Invalid", tone="bad", sentence="these figures say nothing of the system")
         case ExitCode.THRESHOLD:
             were = "was" if crossed == 1 else "were"
             limits = f"{crossed} of {len(report.thresholds)} thresholds {were} crossed"

@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from harness.model import LedgerCounts, Outcome, Report, State, Summary
+from harness.model.ledger import LedgerCounts, State
+from harness.model.metrics import Summary
+from harness.model.outcome import Outcome
+from harness.model.report import Report
 from harness.render.fault_text import duplicate_text, fault_text
 from harness.render.gantt import gantt
 from harness.render.style import WIDTH, Style
-from harness.render.verdict import MANY, check_text, verdict
+from harness.render.verdict import MANY, judged, verdict
 from harness.render.visible import message, state_text, utc_text, visible
 from harness.stats import percentile
 
@@ -194,12 +197,7 @@ def _faults(report: Report, style: Style) -> Iterator[str]:
 def _checks(report: Report, style: Style) -> Iterator[str]:
     if not report.checks:
         yield "Nothing was judged."
-    for check in sorted(report.checks, key=lambda check: check.passed):
-        word, color = ("PASS", style.good) if check.passed else ("FAIL", style.bad)
-        yield f"{style.tint(color, word)}  {check_text(check)}"
-    for limit in sorted(report.thresholds, key=lambda limit: limit.passed):
-        word, color = ("PASS", style.good) if limit.passed else ("CROSSED", style.bad)
-        yield f"{style.tint(color, word)}  {check_text(limit)}"
+    yield from judged(report.checks, report.thresholds, style)
     yield f"Ledger: {ledger_text(report.ledger)}"
     shown = report.duplicates[:_SHOWN]
     yield from (f"Duplicate: {duplicate_text(duplicate)}" for duplicate in shown)

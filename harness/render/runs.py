@@ -15,8 +15,8 @@ _HEADS = ("RUN", "SCENARIO", "BEGAN", "#TASKS", "#SENT", "#CONFIRMED", "#ENDED",
 
 
 def runs_table(runs: Sequence[UnfinishedRun], style: Style) -> str:
-    """Return a line for each run, under a head; what to do about it in the last column."""
-    return columns(_HEADS, map(_row, runs), style)
+    """Return a line for each run, under a head, what to do about it in the last column; then what they left applied."""
+    return columns(_HEADS, map(_row, runs), style) + "".join(map(_left, runs))
 
 
 def runs_document(runs: Sequence[UnfinishedRun]) -> str:
@@ -38,6 +38,14 @@ def _row(run: UnfinishedRun) -> tuple[str, ...]:
     )
 
 
+def _left(run: UnfinishedRun) -> str:
+    """Return a line for each fault that may still be applied, with the command that undoes it."""
+    if run.in_use:
+        return ""
+    said = [(visible(fault.what), visible(fault.target), visible(fault.command)) for fault in run.left]
+    return "".join(f"{run.run_id} left applied: {what}: {hit}; undo it: {command}\n" for what, hit, command in said)
+
+
 def _record(run: UnfinishedRun) -> dict[str, Any]:
     return {
         "run_id": run.run_id,
@@ -50,4 +58,5 @@ def _record(run: UnfinishedRun) -> dict[str, Any]:
         "confirmed": run.confirmed,
         "ended": run.ended,
         "still_going_on": run.in_use,
+        "left_applied": [{"what": fault.what, "target": fault.target, "command": fault.command} for fault in run.left],
     }

@@ -8,8 +8,8 @@ from harness.load_plan import LoadPlan
 from harness.render.html import PATTERNS, page
 from harness.render.html_parts import code, items, pairs, table, text
 from harness.render.load_charts import Line, picture
-from harness.render.load_words import load_headline, mix_text, model_text, rate_text
-from harness.render.sweep_words import HEADS, finding, legend, rows, sweep_headline, why
+from harness.render.load_words import mix_text, model_text, rate_text
+from harness.render.sweep_words import HEADS, finding, legend, rows, step_sentence, sweep_headline, why
 from harness.render.visible import second_text
 from harness.sweep import Step, Sweep
 
@@ -47,11 +47,15 @@ def _parts(sweep: Sweep, plan: LoadPlan, started_at: float, broker: str) -> Iter
         ("Scaling curve", _curve(sweep, steps) + curve + f"<p>{text(about[:1].upper() + about[1:], 500)}.</p>"),
         ("Where the time went", _times(steps)),
         ("What held it back", items(text(f"With {step.replicas}: {why(step)}.", 500) for step in steps)),
-        ("Verdicts", items(text(f"With {step.replicas}: {load_headline(step.report).sentence}.") for step in steps)),
+        ("Verdicts", items(text(f"With {step.replicas}: {_verdict(step)}.", 500) for step in steps)),
     )
     for title, content in shown:
         yield f'<section class="part"><h2>{title}</h2>\n{content}\n</section>'
     yield "<footer>Distributed Test System · load_test.py --sweep · times in UTC</footer>"
+
+
+def _verdict(step: Step) -> str:
+    return "; ".join([step_sentence(step), *step.invalid])
 
 
 def _tiles(sweep: Sweep) -> Iterator[tuple[str, str]]:
@@ -60,8 +64,10 @@ def _tiles(sweep: Sweep) -> Iterator[tuple[str, str]]:
         rate = rate_text(step.throughput_per_s)
         processes = "process" if step.slots == 1 else "processes"
         yield f"With {step.replicas}", f"{rate}/s<small>{step.slots:,} {processes}</small>"
-    yield "Speed-up", f"{sweep.speedup(last):.2f}<small>of {last.replicas / base.replicas:g}</small>"
-    yield "Efficiency", f"{sweep.efficiency(last):.0%}<small>of the ideal</small>"
+    speedup, efficiency = sweep.speedup(last), sweep.efficiency(last)
+    if speedup is not None and efficiency is not None:
+        yield "Speed-up", f"{speedup:.2f}<small>of {last.replicas / base.replicas:g}</small>"
+        yield "Efficiency", f"{efficiency:.0%}<small>of the ideal</small>"
 
 
 def _axis(steps: Sequence[Step]) -> list[tuple[float, str]]:

@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness.load_plan import LoadPlan
+from harness.render.json_text import json_value, laid_out, rounded
 from harness.render.load_json import load_document
-from harness.render.results_json import json_value, laid_out
 from harness.render.sweep_words import finding, sweep_headline, why
 from harness.render.visible import utc_text
 from harness.sweep import SCHEMA_VERSION, Step, Sweep, limit
-
-_DECIMALS = 6
 
 
 def sweep_pieces(sweep: Sweep, plan: LoadPlan, started_at: float, broker: str) -> Iterator[str]:
@@ -45,21 +43,18 @@ def _point(sweep: Sweep, step: Step) -> dict[str, Any]:
     return {
         "replicas": step.replicas,
         "processes": step.slots,
-        "throughput_per_s": _rounded(step.throughput_per_s),
-        "ideal_per_s": _rounded(sweep.ideal_per_s(step)),
-        "speedup": _rounded(sweep.speedup(step)),
-        "efficiency": _rounded(sweep.efficiency(step)),
-        "queue_wait_mean_s": _rounded(wait.mean_s if wait else None),
-        "run_time_mean_s": _rounded(step.run_s),
-        "between_tasks_mean_s": _rounded(step.between_s),
-        "processes_busy": _rounded(step.busy),
-        "machine_busy": _rounded(step.machine_busy),
-        "generator_busy": _rounded(step.generator_busy),
-        "ready_mean": _rounded(step.ready),
+        "throughput_per_s": rounded(step.throughput_per_s),
+        "ideal_per_s": rounded(None if sweep.base.few else sweep.ideal_per_s(step)),
+        "speedup": rounded(sweep.speedup(step)),
+        "efficiency": rounded(sweep.efficiency(step)),
+        "queue_wait_mean_s": rounded(wait.mean_s if wait else None),
+        "run_time_mean_s": rounded(step.run_s),
+        "between_tasks_mean_s": rounded(step.between_s),
+        "processes_busy": rounded(step.busy),
+        "machine_busy": rounded(step.machine_busy),
+        "generator_busy": rounded(step.generator_busy),
+        "ready_mean": rounded(step.ready),
+        "invalid": json_value(step.invalid),
         "limit": limit(step).value,
         "why": why(step),
     }
-
-
-def _rounded(value: float | None) -> Any:
-    return None if value is None else json_value(round(value, _DECIMALS))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import ExitCode
 from harness.render.columns import columns
-from harness.render.load_words import load_headline, rate_text
+from harness.render.load_words import rate_text
 from harness.render.style import Style
-from harness.render.sweep_words import HEADS, finding, legend, rows, sweep_headline, why
-from harness.render.verdict import check_text
+from harness.render.sweep_words import HEADS, finding, legend, rows, step_sentence, sweep_headline, why
+from harness.render.verdict import check_text, closing
 from harness.render.visible import visible
 from harness.sweep import Step, Sweep
 
@@ -21,10 +22,10 @@ _BAR = 40
 def step_text(step: Step, style: Style) -> str:
     """Return what one number of replicas came to, as soon as it is known."""
     report = step.report
-    good = report.exit_code is ExitCode.OK
-    words = f"{rate_text(step.throughput_per_s)} tasks a second, {load_headline(report).sentence}"
+    good = step.exit_code is ExitCode.OK
+    words = f"{rate_text(step.throughput_per_s)} tasks a second, {step_sentence(step)}"
     lines = [f"{style.tint(style.good if good else style.bad, style.ok if good else style.failed)} {words}"]
-    lines += [f"   {style.bullet} {visible(reason, 500)}" for reason in report.invalid]
+    lines += [f"   {style.bullet} {visible(reason, 500)}" for reason in step.invalid]
     lines += [f"   {style.bullet} {check_text(check)}" for check in (*report.failed_checks, *report.crossed)]
     return "\n".join([*lines, "", ""])
 
@@ -65,12 +66,5 @@ def _why(sweep: Sweep, style: Style) -> Iterator[str]:
 
 
 def _verdict(sweep: Sweep, results_path: Path | str | None, style: Style) -> Iterator[str]:
-    yield style.thick_rule
-    if results_path is not None:
-        yield f"{style.page} Results saved to: {visible(str(results_path), 1000)}"
     said = sweep_headline(sweep)
-    if sweep.exit_code is ExitCode.OK:
-        yield style.tint(style.good, f"{style.cheers} Sweep passed: {said.sentence}; {finding(sweep)}")
-        return
-    color = style.warn if said.tone == "warn" else style.bad
-    yield style.tint(color, f"{style.failed} {said.word}: {said.sentence}; {finding(sweep)}")
+    return closing("Sweep", replace(said, sentence=f"{said.sentence}; {finding(sweep)}"), results_path, style)

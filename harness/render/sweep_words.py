@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.errors import ExitCode
 from harness.render.figures import duration_text
 from harness.render.headline import Headline
-from harness.render.load_words import rate_text
+from harness.render.load_words import load_headline, rate_text
 from harness.sweep import Limit, Step, Sweep, limit
 
 #: The columns of `rows`; those of figures begin with `#`.
@@ -26,8 +26,8 @@ def _row(sweep: Sweep, step: Step) -> tuple[str, ...]:
         str(step.replicas),
         str(step.slots),
         rate_text(step.throughput_per_s),
-        rate_text(sweep.ideal_per_s(step)),
-        f"{sweep.efficiency(step):.1%}",
+        "" if sweep.base.few else rate_text(sweep.ideal_per_s(step)),
+        "" if (efficiency := sweep.efficiency(step)) is None else f"{efficiency:.1%}",
         duration_text(wait.mean_s) if wait else "",
         duration_text(step.run_s) if step.run_s else "",
         duration_text(step.between_s) if step.between_s is not None else "",
@@ -46,6 +46,13 @@ def legend(sweep: Sweep) -> str:
     )
 
 
+def step_sentence(step: Step) -> str:
+    """Return the verdict on a step."""
+    return (
+        load_headline(step.report).sentence if step.invalid == step.report.invalid else "too little ended for a curve"
+    )
+
+
 def why(step: Step) -> str:
     """Return what held a step back, with the figures that say so."""
     machine = "" if step.machine_busy is None else f", this machine's processors {step.machine_busy:.0%}"
@@ -56,6 +63,8 @@ def why(step: Step) -> str:
             return f"this process, which publishes, used {step.generator_busy:.0%} of one processor: measure with less"
         case Limit.WORKERS:
             return f"{busy}: more processes would do more"
+        case Limit.UNKNOWN:
+            return f"{busy}, and too little ended to say more"
         case Limit.PROCESSORS:
             return f"{busy}: workers, broker and this process share them; more replicas need another machine"
         case Limit.BROKER:
@@ -77,9 +86,12 @@ def finding(sweep: Sweep) -> str:
     base, last = sweep.base, sweep.last
     if base is last:
         return f"with {base.replicas}, {rate_text(base.throughput_per_s)} tasks a second: one point is no curve"
+    speedup, efficiency = sweep.speedup(last), sweep.efficiency(last)
+    if speedup is None or efficiency is None:
+        return f"with {(base if base.few else last).replicas} too little ended for a curve"
     return (
-        f"from {base.replicas} to {last.replicas} replicas the throughput grew {sweep.speedup(last):.2f} times, "
-        f"{sweep.efficiency(last):.0%} of the ideal"
+        f"from {base.replicas} to {last.replicas} replicas the throughput grew {speedup:.2f} times, "
+        f"{efficiency:.0%} of the ideal"
     )
 
 
@@ -95,7 +107,7 @@ def sweep_headline(sweep: Sweep) -> Headline:
         case ExitCode.INTERRUPTED:
             return Headline(sign="!", word="Interrupted", tone="warn", sentence=f"{of} were played")
         case ExitCode.UNAVAILABLE if sweep.error is None:
-            sentence = "with some replicas the figures are the generator's, not the system's"
+            sentence = "with some replicas the figures say nothing of the system"
             return Headline(sign="✕", word="Invalid", tone="bad", sentence=sentence)
         case ExitCode.CHECK_FAILED:
             return Headline(sign="✕", word="Failed", tone="bad", sentence="a check did not hold")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from harness.model import Event, Moment, Roster
+from harness.model.event import Event, Moment
+from harness.model.topology import Roster
 from harness.render.style import Style
 from harness.render.visible import visible
 
@@ -17,16 +18,21 @@ _NARROWEST_BAR = 8
 
 def rich_banner(started_at: float, broker: str, style: Style, embedded: bool = False) -> str:
     """Return the head of the output, in local time. `broker` is a URL that has lost its password already."""
+    return banner("DISPATCHER", started_at, broker, style, embedded=embedded)
+
+
+def banner(command: str, started_at: float, broker: str, style: Style, *more: str, embedded: bool) -> str:
+    """Return the head of a command's output, as `rich_banner` does; `more` are further lines of it."""
     lines = [
         style.thick_rule,
-        style.tint(style.strong, f"{style.launch} DISTRIBUTED TASK SYSTEM DISPATCHER"),
+        style.tint(style.strong, f"{style.launch} DISTRIBUTED TASK SYSTEM {command}"),
         style.thick_rule,
         f"Timestamp: {datetime.fromtimestamp(started_at):%Y-%m-%d %H:%M:%S}",
         f"Broker: {visible(broker)}",
     ]
     if embedded:
         lines.append(style.tint(style.warn, EMBEDDED))
-    return "\n".join([*lines, style.thick_rule, "", ""])
+    return "\n".join([*lines, *more, style.thick_rule, "", ""])
 
 
 def rich_connected(roster: Roster, style: Style) -> str:

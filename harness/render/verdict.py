@@ -1,10 +1,14 @@
-"""The last lines of every console format: what did not hold, and why."""
+"""The last lines of every console format: what was judged, what did not hold, and why."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
 from harness.errors import ExitCode
-from harness.model import Check, Report
+from harness.model.report import Check, Report
 from harness.render.fault_text import invalid_text
+from harness.render.headline import Headline
 from harness.render.style import Style
 from harness.render.visible import visible
 
@@ -31,6 +35,30 @@ def failure(report: Report, style: Style) -> str:
         lines.append(f"   {style.bullet} and {len(report.invalid) - MANY:,} more faults")
     lines += [f"   {style.bullet} {check_text(check)}" for check in (*report.failed_checks, *report.crossed)]
     return "\n".join(lines) + "\n"
+
+
+def judged(checks: Iterable[Check], thresholds: Iterable[Check], style: Style) -> Iterator[str]:
+    """Yield a line for each, those that did not hold first."""
+    for each, failed in ((checks, "FAIL"), (thresholds, "CROSSED")):
+        for check in sorted(each, key=lambda check: check.passed):
+            word, color = ("PASS", style.good) if check.passed else (failed, style.bad)
+            yield f"{style.tint(color, word)}  {check_text(check)}"
+
+
+def closing(subject: str, said: Headline, results_path: Path | str | None, style: Style) -> Iterator[str]:
+    """Yield where the results are, and the verdict in a line.
+
+    Args:
+        subject: What passed, if it did: "Sweep".
+    """
+    yield style.thick_rule
+    if results_path is not None:
+        yield f"{style.page} Results saved to: {visible(str(results_path), 1000)}"
+    if said.tone == "good":
+        yield style.tint(style.good, f"{style.cheers} {subject} passed: {said.sentence}")
+    else:
+        color = style.warn if said.tone == "warn" else style.bad
+        yield style.tint(color, f"{style.failed} {said.word}: {said.sentence}")
 
 
 def check_text(check: Check) -> str:

@@ -6,7 +6,7 @@ import reprlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from harness.model import State
+from harness.model.ledger import State
 
 #: Characters of a value that are shown.
 LIMIT = 200

@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
@@ -93,6 +94,16 @@ class Stack:
 
     def exec(self, service: str, script: str) -> subprocess.CompletedProcess[str]:
         return self.run("docker", "compose", "exec", "-T", service, "sh", "-c", script)
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """Begin with healthy containers; afterwards one of each service runs, and .env is as it was."""
+        self.wait_healthy()
+        before = (self.root / ".env").read_bytes()
+        yield
+        (self.root / ".env").write_bytes(before)
+        self.compose("up", "--detach", "--no-build", "--scale=worker-a=1", "--scale=worker-b=1")
+        self.wait_healthy()
 
     def wait_healthy(self, timeout_s: float = 40) -> None:
         def healthy() -> bool:

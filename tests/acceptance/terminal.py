@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import struct
 import subprocess
 import termios
@@ -26,6 +27,7 @@ class OnTerminal:
     directory: str | os.PathLike[str]
     environment: dict[str, str]
     columns: int = 100
+    _closed: bool = False
     pieces: list[tuple[float, str]] = field(default_factory=list)  # what arrived, and when (monotonic)
 
     def __enter__(self) -> OnTerminal:
@@ -53,10 +55,13 @@ class OnTerminal:
             self.process.kill()
         self.process.wait()
         self._reader.join()
-        os.close(self._ours)
+        if not self._closed:
+            os.close(self._ours)
 
     def _read(self) -> None:
-        while True:
+        while not self._closed:
+            if not select.select([self._ours], [], [], 0.05)[0]:
+                continue  # nobody closes what is being read
             try:
                 piece = os.read(self._ours, 65536)
             except OSError:  # the last one that had it open is gone
@@ -71,6 +76,12 @@ class OnTerminal:
 
     def type(self, keys: bytes) -> None:
         os.write(self._ours, keys)
+
+    def hang_up(self) -> None:
+        """Close the terminal, as a window is closed: the system sends SIGHUP to who uses it."""
+        self._closed = True
+        self._reader.join()
+        os.close(self._ours)
 
     def wait_for(self, look: Callable[[str], object], within_s: float = 30) -> None:
         """Wait until `look` is true of what has been shown."""

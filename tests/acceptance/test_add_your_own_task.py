@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from harness.fleet import worker_command
-from harness.model import WorkerSpec
+from harness.model.topology import WorkerSpec
 from tests.acceptance.stack import Stack, copy_project
 from tests.conftest import Command
 

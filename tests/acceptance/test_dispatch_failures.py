@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from kombu import Connection
 
-from harness.model import WorkerSpec
+from harness.model.topology import WorkerSpec
 from tests.acceptance.rabbit import OF_THE_WORKERS, messages, queues
 from tests.conftest import WORKER_A, WORKER_B, erlang, eventually
 

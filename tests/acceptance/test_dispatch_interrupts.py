@@ -33,7 +33,7 @@ def end(process: subprocess.Popen[str], within_s: float = 30) -> tuple[str, str]
     return out, err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_once_revokes_what_has_not_started_and_writes_the_rest(
     deployment: Any, user: Any, number: signal.Signals
 ) -> None:
@@ -113,7 +113,7 @@ def test_the_second_one_waits_for_no_answer_and_loses_no_results(deployment: Any
     assert results["ledger"]["balanced"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_while_workers_are_waited_for_nothing_is_left(broker_url: str, user: Any, number: signal.Signals) -> None:
     process = user.start("dispatch.py", "--wait-workers", "60s", BROKER_URL=broker_url)
     assert process.stderr.readline().startswith("waiting for worker-a")

@@ -210,3 +210,46 @@ def test_the_journal_of_an_interrupted_run_holds_no_password(deployment: Any, us
     done = user.dispatch("--resume", run.run_id, "--config", config, BROKER_URL=deployment.url)
     assert done.returncode == 0
     assert f"dispatch.{run.run_id}" not in queues(deployment.url)
+
+
+# --- faults -------------------------------------------------------------------------------------------
+
+
+def with_a_fault(user: Any, at: str, **expect: Any) -> str:
+    fault = {"at": at, "disconnect": "dispatcher", "for": "100ms"}
+    return str(user.config({"many": {"description": "many", "tasks": TASKS, "faults": [fault], **expect}}))
+
+
+def undone(user: Any, run: UnfinishedRun) -> bool:
+    return '"undone":true' in (user.root / f".runs/{run.run_id}.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("at", "code", "error"), [("100ms", 0, None), ("20s", 69, "the dispatcher that was to apply it had ended before")]
+)
+def test_a_fault_that_the_killed_dispatcher_never_applied_is_not_passed_over(
+    deployment: Any, user: Any, at: str, code: int, error: str | None
+) -> None:
+    config = with_a_fault(user, at)
+    process, run = begun(user, "many", "--config", config, BROKER_URL=deployment.url)
+    eventually(lambda: error or undone(user, run), "it is applied and undone")
+    kill(process)
+
+    done = user.dispatch("--resume", run.run_id, "--config", config, "--format", "json", BROKER_URL=deployment.url)
+
+    assert done.returncode == code, done.stdout[-2000:] + done.stderr
+    (fault,) = json.loads(done.stdout)["faults"]
+    assert fault["error"] == error
+
+
+def test_recovery_from_faults_of_a_killed_dispatcher_is_not_called_good(deployment: Any, user: Any) -> None:
+    config = with_a_fault(user, "100ms", expect={"recovery": {"max": "10s"}})
+    process, run = begun(user, "many", "--config", config, BROKER_URL=deployment.url)
+    eventually(lambda: undone(user, run), "it is applied and undone")
+    kill(process)
+
+    done = user.dispatch("--resume", run.run_id, "--config", config, "--format", "json", BROKER_URL=deployment.url)
+
+    assert done.returncode == 1
+    (failed,) = [check for check in json.loads(done.stdout)["checks"] if not check["passed"]]
+    assert failed["evidence"] == "not measured: no fault was applied, or by a dispatcher that has ended"

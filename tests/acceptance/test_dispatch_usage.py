@@ -206,8 +206,8 @@ def test_a_python_that_lacks_the_packages(user: Any, nobody: str, tmp_path: Path
 @pytest.mark.parametrize("broken", ["raise RuntimeError('broken on purpose')", "import no_such_module"])
 def test_an_unexpected_error_is_said_to_be_a_bug(user: Any, nobody: str, tmp_path: Path, broken: str) -> None:
     user.root = shutil.copytree(user.root, tmp_path / "broken")
-    with (user.root / "celery_app.py").open("a") as app:
-        app.write(f"\n{broken}\n")
+    with (user.root / "harness/stage.py").open("a") as ours:
+        ours.write(f"\n{broken}\n")
 
     done = user.dispatch(BROKER_URL=nobody)
 
@@ -215,6 +215,6 @@ def test_an_unexpected_error_is_said_to_be_a_bug(user: Any, nobody: str, tmp_pat
     assert done.stdout == ""
     (record,) = map(json.loads, done.stderr.splitlines())
     assert record["message"] == "unexpected error; this is a bug"
-    assert "celery_app.py" in record["exc_info"]
+    assert "harness/stage.py" in record["exc_info"]
     assert "SECRET" not in done.stderr
     assert list(user.directory.iterdir()) == []

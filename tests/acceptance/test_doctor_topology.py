@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from kombu import Connection, Exchange, Queue
 
+from harness import broker
 from tests.acceptance.examined import doctor, levels
-from tests.acceptance.stack import rabbitmqctl
+from tests.acceptance.stack import Stack, rabbitmqctl
 from tests.conftest import WORKER_A, WORKER_B, Command, Workers, eventually, load_app
 from tests.integration.caller import Caller
 from worker.topology import RESULTS_DEAD, dead_queue, declare
@@ -116,6 +119,17 @@ def test_dead_letters_that_wait_are_counted(examine: Examine, declared: Any) -> 
     assert (check["level"], check["cause"], check["fix"]) == ("warning", "1 in queue_b.dead", "operate.py dead-letters")
 
 
+def test_results_that_nobody_waits_for_are_counted_and_the_fix_removes_them(examine: Examine, declared: Any) -> None:
+    assert examine()["dead letters"]["cause"] == "none in queue_a.dead, queue_b.dead, results.dead"
+    declared.basic_publish(declared.prepare_message(b"{}"), exchange="dead", routing_key="results.dead")
+    eventually(lambda: declared.queue_declare("results.dead", passive=True).message_count, "the result")
+    check = examine()["dead letters"]
+    assert (check["level"], check["cause"]) == ("warning", "1 in results.dead")
+    command, _, _ = check["fix"].partition(", or ")
+    rabbitmqctl(*command.split()[1:])
+    assert examine()["dead letters"]["level"] == "ok"
+
+
 def test_queues_of_those_who_are_gone_are_named(examine: Examine, declared: Any) -> None:
     caller = "0e2c8a4e-6bd1-3f0a-9d5b-0123456789ab"
     answers = f"{caller}.reply.celery.pidbox"  # of a caller that asked a moment ago: it expires by itself
@@ -125,6 +139,9 @@ def test_queues_of_those_who_are_gone_are_named(examine: Examine, declared: Any)
     assert "nobody reads dispatch.0123456789ab" in checks["reply queues"]["cause"]
     assert "operate.py runs" in checks["reply queues"]["fix"]
     assert f"nobody reads {caller}" in checks["reply queues"]["cause"]
+    (command,) = [part for part in checks["reply queues"]["fix"].split("; ") if part.endswith(caller)]
+    rabbitmqctl(*command.split()[1:])
+    assert caller not in examine()["reply queues"]["cause"]
     assert checks["control queues"]["cause"] == "worker-a@gone.celery.pidbox is nobody's"
     assert checks["control queues"]["level"] == checks["reply queues"]["level"] == "warning"
 
@@ -146,6 +163,37 @@ def test_a_queue_that_nobody_consumes_and_a_node_on_two_queues_are_found(examine
     assert checks["one queue a node"]["level"] == "failed"
     assert checks["one queue a node"]["cause"] == f"{node.name} consumes queue_a, queue_b"
     assert checks["consumers"]["level"] == "ok"
+
+
+def test_a_queue_that_has_no_service_is_found_where_nobody_consumes_it(
+    fresh_copy: Stack, workers: Workers, tmp_path: Path
+) -> None:
+    app = fresh_copy.root / "celery_app.py"
+    app.write_text(
+        app.read_text().replace('"task_b": "queue_b",', '"task_b": "queue_b",\n    "task_c": "queue_c",')
+        + '\n\n@app.task(name="task_c")\ndef task_c() -> None: ...\n'
+    )
+    user = Command(tmp_path, root=fresh_copy.root)
+    started = workers.start(WORKER_A, cwd=fresh_copy.root)  # declares queue_c, as every worker does
+    check = doctor(user, workers.url)["consumers"]
+    assert check["level"] == "failed"
+    unserved = "nobody consumes queue_c, in which 0 messages wait of task_c: test-config.yml has no service for it"
+    assert unserved in check["cause"]
+    assert "a service for queue_c in docker-compose.yml and under workers in test-config.yml" in check["fix"]
+    assert started.poll() is None
+    workers.start(WORKER_B, cwd=fresh_copy.root)
+    workers.start(replace(WORKER_A, queue="queue_c"), "-n", "worker-c@%h", wait=False, cwd=fresh_copy.root)
+    eventually(lambda: consumers(workers.url, "queue_c"), "it consumes queue_c")
+    check = doctor(user, workers.url)["consumers"]
+    assert (check["level"], check["cause"]) == (
+        "ok",
+        "1 of queue_a, 1 of queue_b, 1 of queue_c (no service of test-config.yml)",
+    )
+
+
+def consumers(url: str, queue: str) -> int:
+    with Connection(url) as connection:
+        return broker.count(connection, queue)[1]
 
 
 def test_a_node_that_holds_what_an_idle_one_could_run_is_found(examine: Examine, workers: Workers) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import re
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.acceptance.examined import doctor
+from tests.acceptance.for_later import hold_for_later
+from tests.acceptance.stack import Stack
 from tests.conftest import WORKER_A, Command, Workers, eventually
+from tests.integration.caller import Caller
 
 
 @pytest.fixture
@@ -29,7 +35,7 @@ def test_a_healthy_deployment_has_nothing_to_find(user: Command, deployment: Wor
     assert {name: check["cause"] for name, check in checks.items() if check["level"] != "ok"} == {
         "image": "not known: no container of a worker runs"
     }
-    assert len(checks) == 42
+    assert len(checks) == 48
 
 
 def test_a_node_that_lives_and_consumes_nothing_is_found(examine: Any, workers: Workers) -> None:
@@ -86,3 +92,111 @@ def test_two_nodes_of_one_name_are_found(examine: Any, workers: Workers, tmp_pat
     check = examine()["node names"]
     assert check["level"] == "failed"
     assert "2 nodes answer to worker-a@" in check["cause"]
+
+
+# --- held for later -------------------------------------------------------------------------------
+
+
+def test_a_node_that_holds_as_much_for_later_as_it_may_take_is_found(examine: Any, workers: Workers) -> None:
+    workers.start(WORKER_A)  # two processes, so two messages
+    hold_for_later(workers, 600, 900)
+    checks = examine()
+    assert checks["held for later"]["level"] == "warning"
+    assert "executes nothing and holds 2 tasks for later, all that it may take" in checks["held for later"]["cause"]
+    assert re.search(r"it takes no other for (9 min \d\d s|10 min 00 s)$", checks["held for later"]["cause"])
+    assert checks["prefetch"]["level"] == "ok"  # Celery counts one more for each, which the broker does not
+
+
+def test_a_task_for_later_that_is_in_nobodys_way_is_counted_and_well(examine: Any, workers: Workers) -> None:
+    workers.start(WORKER_A)
+    hold_for_later(workers, 900)
+    check = examine()["held for later"]
+    assert check["level"] == "ok"
+    assert re.fullmatch(r"nodes hold 1 task for later, the last for (14 min \d\d s|15 min 00 s)", check["cause"])
+
+
+# --- hung -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pool(workers: Workers) -> Iterator[list[int]]:
+    """The two processes of a node's pool, which go on after the test."""
+    workers.start(WORKER_A)
+    (stats,) = workers.app.control.inspect(timeout=5, limit=1).stats().values()
+    processes = stats["pool"]["processes"]
+    yield processes
+    for process in processes:
+        os.kill(process, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("stopped", [1, 2])
+def test_a_node_whose_processes_stand_still_is_found(
+    examine: Any, workers: Workers, pool: list[int], stopped: int
+) -> None:
+    for process in pool[:stopped]:
+        os.kill(process, signal.SIGSTOP)
+    caller = Caller(workers)
+    for _ in range(2):
+        caller.send("task_a", work_s=30)
+    eventually(lambda: held(workers) == (2 - stopped, stopped), "the node holds both")
+    check = examine()["hung processes"]
+    caller.close()
+    assert check["level"] == "warning"
+    assert (
+        f"runs {2 - stopped} of 2 tasks, holds {stopped} more, and started none of them within 1.00 s" in check["cause"]
+    )
+    assert check["fix"] == "docker compose restart --timeout 5 worker-a"
+    for process in pool:
+        os.kill(process, signal.SIGCONT)
+    eventually(lambda: held(workers) == (2, 0), "both run")
+    assert examine()["hung processes"]["level"] == "ok"  # a task that works for long is not hung
+
+
+def held(workers: Workers) -> tuple[int, int]:
+    """Return how many tasks the only node runs, and how many more it holds."""
+    asked = workers.app.control.inspect(timeout=5, limit=1)
+    (active,), (reserved,) = asked.active().values(), asked.reserved().values()
+    return len(active), len(reserved)
+
+
+def test_tasks_that_wait_behind_a_running_one_are_not_hung(examine: Any, workers: Workers) -> None:
+    workers.start(WORKER_A, "--concurrency=1", "--prefetch-multiplier=4")
+    caller = Caller(workers)
+    for _ in range(4):
+        caller.send("task_a", work_s=30)
+    eventually(lambda: held(workers) == (1, 3), "one runs and three wait")
+    check = examine()["hung processes"]
+    caller.close()
+    assert check["level"] == "ok"
+
+
+def test_tasks_that_wait_for_their_rate_limit_are_not_hung(fresh_copy: Stack, workers: Workers, tmp_path: Path) -> None:
+    with (fresh_copy.root / "celery_app.py").open("a") as app:
+        app.write('\napp.conf.task_default_rate_limit = "1/m"\n')
+    workers.start(WORKER_A, cwd=fresh_copy.root)
+    caller = Caller(workers)
+    for _ in range(3):
+        caller.send("task_a")
+    eventually(lambda: caller.ready("queue_a") == 0 and held(workers) == (0, 0), "one has run, two wait")
+    check = doctor(Command(tmp_path, root=fresh_copy.root), workers.url)["hung processes"]
+    caller.close()
+    assert check["level"] == "ok"
+
+
+def test_a_task_that_outlives_its_limit_is_found(fresh_copy: Stack, workers: Workers, tmp_path: Path) -> None:
+    with (fresh_copy.root / "celery_app.py").open("a") as app:
+        app.write("\napp.conf.task_time_limit = 1\n")  # of the doctor's app: with the worker's own, its pool ends it
+    user = Command(tmp_path, root=fresh_copy.root)
+    workers.start(WORKER_A)
+    caller = Caller(workers)
+    task_id = caller.send("task_a", work_s=60)
+    eventually(lambda: held(workers) == (1, 0), "it runs")
+    assert doctor(user, workers.url)["hung processes"]["level"] == "ok"
+    check = eventually(lambda: overdue(user, workers.url), "it is overdue")
+    caller.close()
+    assert re.search(rf"has run task_a {task_id} for [\d.]+ s, and its limit is 1.00 s", check["cause"])
+
+
+def overdue(user: Command, url: str) -> dict[str, Any]:
+    check = doctor(user, url)["hung processes"]
+    return check if check["level"] == "warning" else {}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from kombu import Connection
 
 from tests.acceptance.stack import Stack
 
@@ -53,7 +55,7 @@ def own(stack: Stack, faults: list[dict[str, Any]], tasks: list[dict[str, Any]],
     """Write a configuration with one scenario, `own`; return its name."""
     scenario = {"description": "own", "workers": {"worker-a": {"replicas": 2}}, "timeout": "60s"}
     workers = {"worker-a": {"queue": "queue_a"}, "worker-b": {"queue": "queue_b"}}
-    scenarios = {"own": {**scenario, "faults": faults, "tasks": tasks, **more}}
+    scenarios = {"own": {**scenario, **({"faults": faults} if faults else {}), "tasks": tasks, **more}}
     path = stack.root / "own.yml"
     path.write_text(json.dumps({"version": 1, "workers": workers, "scenarios": scenarios}))
     return path.name
@@ -89,3 +91,33 @@ def test_a_killed_worker_s_message_runs_elsewhere_within_two_seconds(
     (fault,) = document["faults"]
     assert fault["recovery"]["tasks"] >= 1
     assert fault["recovery"]["rerun_s"] <= 2
+
+
+def ready(stack: Stack, queue: str) -> int:
+    with Connection(stack.setting("BROKER_URL")) as connection, connection.channel() as channel:
+        count: int = channel.queue_declare(queue, passive=True).message_count
+        return count
+
+
+def test_an_idle_container_stops_at_once_and_nothing_is_delivered_again(
+    stack: Stack, shown: Callable[[str, str], None]
+) -> None:
+    """At once: as fast as Celery itself ends, which takes a second or two of this machine's time."""
+    tasks = [{"task": "task_a", "count": 20, "kwargs": {"work_s": 0}}]
+    config = own(stack, [], tasks, workers=["worker-a"])
+    container = stack.container("worker-a")["Id"]
+    took_s = []
+    for _ in range(3):
+        ledger = play(stack, shown, "own", "--config", config)["ledger"]
+        assert (ledger["succeeded"], ledger["recovered"], ledger["duplicated"]) == (20, 0, 0)
+        asked = time.monotonic()
+        stack.output("docker", "stop", "-t", "30", container)
+        took_s.append(time.monotonic() - asked)
+        try:
+            assert stack.container("worker-a")["State"]["ExitCode"] == 0
+            assert ready(stack, "queue_a") == 0  # where a message would be that it had not acknowledged
+        finally:
+            stack.output("docker", "start", container)
+            stack.wait_healthy()
+    shown("docker stop of an idle worker", ", ".join(f"{one_s:.2f} s" for one_s in took_s))
+    assert min(took_s) < 3

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from harness.model import Report
+from harness.model.report import Report
 from harness.render.headline import NotRun
 from harness.render.html import html
 from harness.render.html_style import DARK, LIGHT

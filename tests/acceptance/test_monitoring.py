@@ -93,6 +93,32 @@ def test_flower_sees_the_workers_and_what_they_do(flower: Flower) -> None:
     wait_until(lambda: flower.metrics().get((executing, "worker-a")) == {"": 0.0}, 20, "a heartbeat of worker-a")
 
 
+def test_with_the_profile_alone_flower_has_the_workers_send_events(flower: Flower) -> None:
+    stack = flower.stack
+    stack.compose("--profile", "monitoring", "rm", "--stop", "--force", "flower")
+    stack.output("make", "up")  # the workers without events again
+    assert "WORKER_EVENTS=" in stack.container("worker-a")["Config"]["Env"]
+    try:
+        stack.compose("--profile", "monitoring", "up", "--detach", "--wait", FLOWER_PORT=str(flower.port))
+        executing = "flower_worker_number_of_currently_executing_tasks"
+        for name in ("worker-a", "worker-b"):  # which only heartbeats tell
+            wait_until(
+                lambda name=name: flower.metrics().get((executing, name)) == {"": 0.0}, 20, f"a heartbeat of {name}"
+            )
+            assert flower.metrics()["flower_worker_online", name] == {"": 1.0}
+        stack.output(".venv/bin/python", "dispatch.py", "--format", "plain")
+        wait_until(
+            lambda: (
+                flower.metrics().get(("flower_events_total", "worker-a"), {}).get("task-succeeded") == 1
+                and flower.metrics().get(("flower_events_total", "worker-b"), {}).get("task-succeeded") == 1
+            ),
+            20,
+            "a task of each worker",
+        )
+    finally:
+        stack.compose("up", "--detach", "--no-build", "--force-recreate", "worker-a", "worker-b")
+
+
 def test_the_page_asks_for_the_password(flower: Flower) -> None:
     for login in ("", "monitor:wrong", ":"):
         assert flower.get("/", login)[0] == 401

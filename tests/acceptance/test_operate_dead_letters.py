@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from harness.model import WorkerSpec
+from harness.model.topology import WorkerSpec
 from tests.acceptance.frames import BASIC_ACK, BASIC_PUBLISH, intercepted
 from tests.acceptance.terminal import CTRL_C, OnTerminal
 from tests.conftest import ROOT, Workers, erlang, eventually
@@ -418,7 +418,7 @@ def limited_user(vhosts: Any) -> Iterator[Callable[[str], str]]:
 
     def make(url: str) -> str:
         told = subprocess.run(
-            ["bash", "-c", "source deploy/setup/broker.sh && permissions_of dispatcher"],
+            ["bash", "-c", "source deploy/setup/broker.sh && read_queues && permissions_of dispatcher"],
             cwd=ROOT,
             capture_output=True,
             text=True,

@@ -38,7 +38,7 @@ def test_a_healthy_deployment_has_nothing_to_find(stack: Stack) -> None:
     stack.clear_queues()
     checks = examined(stack)
     assert found(checks) == {}
-    assert len(checks) == 42 + 1
+    assert len(checks) == 51 + 1
     assert checks["image"]["cause"].startswith("containers run the celery_app.py")
 
 
@@ -68,6 +68,13 @@ def test_guest_from_a_container_is_found_before_it_is_tried(stack: Stack) -> Non
     checks = examined(stack, WORKER_BROKER_URL="amqp://guest:guest@host.docker.internal:5672//")
     assert checks["guest from a container"]["level"] == "failed"
     assert "RabbitMQ lets guest in from its own host only" in checks["guest from a container"]["cause"]
+
+
+def test_workers_on_another_virtual_host_are_found(stack: Stack) -> None:
+    own = stack.setting("WORKER_BROKER_URL")
+    check = examined(stack, WORKER_BROKER_URL=f"{own}-other")["one virtual host"]
+    assert check["level"] == "failed"
+    assert f"BROKER_URL leads to the virtual host {stack.name}, WORKER_BROKER_URL to {stack.name}-other" in check["cause"]
 
 
 def test_a_broker_that_listens_on_loopback_alone_is_found(stack: Stack) -> None:

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from harness.errors import ExitCode
+from tests.acceptance.conftest import Tls
 from tests.acceptance.rabbit import closed_port, queues
 from tests.acceptance.stack import Stack
 from tests.conftest import eventually
@@ -102,6 +103,38 @@ def _as_expected(told: dict[str, Any], count: int) -> None:
         if row["kill"] != "child-kill":
             assert row["recovered"] >= 6  # what was prefetched came back, at least
             assert 0 < row["recovery_s"] < 90
+
+
+# --- over TLS -------------------------------------------------------------------------------------
+
+#: By a relay, which has another address than the certificate has a name for.
+RELAYED = ("--only", "connection-lost/late/quorum", "--json", "matrix.json")
+
+
+def test_processes_reach_a_broker_over_tls(user: Any, tls: Tls) -> None:
+    url = tls.broker.tls_url("tls")
+
+    done = user("operate.py", "matrix", "--local", *RELAYED, BROKER_URL=url, BROKER_CA=str(tls.authority))
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    _as_expected(json.loads((user.directory / "matrix.json").read_text()), 1)
+
+
+def test_containers_reach_a_broker_over_tls_that_proves_its_name_and_no_other(stack: Stack, tls: Tls) -> None:
+    tls.broker.rabbitmqctl("add_user", "matrix", "matrix")
+    tls.broker.rabbitmqctl("set_permissions", "-p", "tls", "matrix", ".*", ".*", ".*")
+    url = tls.broker.tls_url("tls").replace("guest:guest", "matrix:matrix")
+    theirs = url.replace("localhost", "host.docker.internal")
+    given = {"BROKER_URL": url, "WORKER_BROKER_URL": theirs, "BROKER_CA": str(tls.authority)}
+    command = (".venv/bin/python", "operate.py", "matrix", *RELAYED)
+
+    stack.output(*command, **given, BROKER_TLS_NAME="localhost")
+    _as_expected(json.loads((stack.root / "matrix.json").read_text()), 1)
+    unproved = stack.run(*command, **given)
+
+    assert unproved.returncode == 69
+    assert "error: a worker ended before it was ready\n  why: " in unproved.stdout
+    assert "Hostname mismatch, certificate is not valid for 'host.docker.internal'" in unproved.stdout
 
 
 # --- what cannot be measured ----------------------------------------------------------------------

@@ -39,7 +39,8 @@ def test_help_lists_every_exit_code(user: Any, nobody: str, arguments: list[str]
         ([], "the following arguments are required: command"),
         (["dead-letter"], "invalid choice: 'dead-letter'"),
         (["dead-letters", "remove"], "invalid choice: 'remove'"),
-        (["dead-letters", "--limit", "0"], "argument --limit: invalid"),
+        (["dead-letters", "--limit", "0"], "argument --limit: expected a whole number of at least 1, got '0'\n"),
+        (["matrix", "--tasks", "x"], "argument --tasks: expected a whole number of at least 1, got 'x'\n"),
         (["dead-letters", "--lim=1"], "unrecognized arguments: --lim=1"),
         (["dead-letters", "redrive"], "error: dead-letters redrive: which ones?\n"),
         (["dead-letters", "list", "some-id"], "error: dead-letters list takes neither an id nor --yes\n"),
@@ -118,7 +119,7 @@ def test_a_python_that_lacks_the_packages(user: Any, nobody: str, tmp_path: Path
 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [
-        f"error: this Python ({bare}) lacks the package amqp",
+        f"error: this Python ({bare}) lacks the package celery",
         "  why: the project's packages are in its own environment, .venv",
         "  try: make install; .venv/bin/python operate.py",
     ]
@@ -126,8 +127,8 @@ def test_a_python_that_lacks_the_packages(user: Any, nobody: str, tmp_path: Path
 
 def test_an_unexpected_error_is_said_to_be_a_bug(user: Any, nobody: str, tmp_path: Path) -> None:
     user.root = shutil.copytree(user.root, tmp_path / "broken")
-    with (user.root / "celery_app.py").open("a") as app:
-        app.write("\nraise RuntimeError('broken on purpose')\n")
+    with (user.root / "harness/redrive.py").open("a") as module:
+        module.write("\nraise RuntimeError('broken on purpose')\n")
 
     done = user("operate.py", "dead-letters", BROKER_URL=nobody)
 

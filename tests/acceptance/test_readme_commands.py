@@ -85,6 +85,9 @@ ELSEWHERE = {
 NOT_RUN = {
     "make test": "it is what runs this",
     "make lint": "it runs beside the tests, and needs their linters",
+    f"for run in $(seq 10); do {PYTHON} dispatch.py worker-kill --quiet && echo held; done | wc -l": (
+        "it takes minutes; test_faults_on_containers.py runs the scenario once"
+    ),
     "make bench": "it takes the whole machine, and minutes",
 }
 
@@ -110,12 +113,8 @@ def test_each_command_is_accounted_for_once() -> None:
 @pytest.fixture
 def used(stack: Stack) -> Iterator[Stack]:
     """The shared stack; its replicas and its settings are afterwards as they were."""
-    stack.wait_healthy()
-    before = (stack.root / ".env").read_bytes()
-    yield stack
-    (stack.root / ".env").write_bytes(before)
-    stack.compose("up", "--detach", "--no-build", "--scale=worker-a=1", "--scale=worker-b=1")
-    stack.wait_healthy()
+    with stack.restored():
+        yield stack
 
 
 #: What `jq .verdict` prints, for a machine without jq.

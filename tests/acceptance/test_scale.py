@@ -23,13 +23,9 @@ PYTHON = ".venv/bin/python"
 @pytest.fixture
 def scaled(stack: Stack) -> Iterator[Stack]:
     """One container of each service; what a test does to their number and to .env is undone."""
-    stack.wait_healthy()
-    before = (stack.root / ".env").read_bytes()
-    yield stack
-    (stack.root / ".env").write_bytes(before)
-    stack.run("docker", "compose", "unpause")
-    stack.compose("up", "--detach", "--no-build", "--scale=worker-a=1", "--scale=worker-b=1")
-    stack.wait_healthy()
+    with stack.restored():
+        yield stack
+        stack.run("docker", "compose", "unpause")
 
 
 @pytest.fixture
@@ -188,6 +184,36 @@ def test_status_says_why_a_node_is_missing(scaled: Stack) -> None:
     scaled.output("docker", "rm", name)
     removed = scale(scaled, "status", code=69)
     assert removed.endswith("  1 of 1 containers were not made: docker compose up -d\n")
+
+
+def test_status_tells_as_the_cause_only_what_can_be_one(scaled: Stack, caller: Caller) -> None:
+    (container,) = scaled.containers("worker-a")
+    name = container["Name"][1:]
+
+    def logged(words: str) -> None:
+        wait_until(lambda: words in scaled.output("docker", "logs", name), 20, f"it has logged {words}")
+
+    def problem() -> str:
+        return str(service(document(scaled, "status", code=69), "worker-a")["problems"][0])
+
+    pool = "read main others </proc/1/task/1/children; read child others </proc/$main/task/$main/children"
+    scaled.exec("worker-a", f'{pool}; kill -KILL "$child"')
+    logged("exited with 'signal 9")
+    caller.send(body=b"{not json")
+    logged("rejected to the dead letters")
+
+    scaled.output("docker", "pause", name)
+    assert re.fullmatch(rf"{name} is paused \(Up .*\(Paused\)\)", problem())  # whatever its log says
+    scaled.output("docker", "unpause", name)
+
+    scaled.output("docker", "kill", name)
+    told = rf"{name} is exited \(Exited \(137\) .* ago\)"
+    assert re.fullmatch(rf"{told}: Process .* exited with 'signal 9 \(SIGKILL\)'", problem())  # and not the message's
+
+    scaled.output("docker", "start", name)
+    scaled.output("docker", "kill", name)  # before it has said anything
+    assert re.fullmatch(told, problem())  # what it said before this start is over
+    scaled.output("docker", "start", name)
 
 
 def test_a_node_that_is_no_container_of_ours_is_named_and_keeps_the_count_from_being_exact(

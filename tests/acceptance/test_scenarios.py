@@ -238,7 +238,7 @@ def test_a_scenario_of_five_lines(deployment: Any, user: Any, answer: str, code:
 
 
 def test_a_threshold_that_is_crossed_is_told_apart_from_a_failure(deployment: Any, user: Any) -> None:
-    tasks = [{"task": "task_a", "count": 4, "kwargs": {"work_s": 0.02}}]
+    tasks = [{"task": "task_a", "count": 20, "kwargs": {"work_s": 0.02}}]
     expect = {"thresholds": {"run_time": ["p(95)<1ms", "p(95)<10s"], "failures": "rate<0.01"}}
     config = user.config({"limits": {"description": "Limits", "tasks": tasks, "expect": expect}})
 
@@ -255,6 +255,18 @@ def test_a_threshold_that_is_crossed_is_told_apart_from_a_failure(deployment: An
     assert "completed successfully" not in done.stdout
     failures = list(ElementTree.parse(user.directory / "junit.xml").getroot().iter("failure"))
     assert len(failures) == 1
+
+
+def test_a_threshold_on_too_few_tasks_does_not_hold(deployment: Any, user: Any) -> None:
+    tasks = [{"task": "task_a", "count": 19, "kwargs": {"work_s": 0.01}}]
+    expect = {"thresholds": {"run_time": ["p(95)<10s", "max<10s"]}}
+    config = user.config({"few": {"description": "Few", "tasks": tasks, "expect": expect}})
+    done = user.dispatch("few", "--config", config, BROKER_URL=deployment.url)
+    assert done.returncode == 99, done.stdout + done.stderr
+    (results,) = user.results()
+    few, most = results["thresholds"]
+    assert (few["passed"], most["passed"]) == (False, True)
+    assert few["evidence"].endswith(" ms at most over 19 measured: too few, p(95) takes 20")
 
 
 def test_a_run_is_compared_with_an_earlier_one(deployment: Any, user: Any) -> None:

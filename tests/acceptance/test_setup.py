@@ -6,7 +6,7 @@ import os
 import re
 import stat
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -119,6 +119,32 @@ def test_a_second_run_changes_nothing_and_says_so(stack: Stack) -> None:
     assert "Dispatch completed successfully!" in output
 
 
+#: A shell in which nobody has said these again.
+BARE = ("env", "-u", "COMPOSE_PROJECT_NAME", "-u", "SETUP_VHOST", "-u", "SETUP_USER_PREFIX")
+
+
+@pytest.mark.parametrize("what", ["all of .env", "a password"])
+def test_what_is_mended_in_another_shell_keeps_its_names(stack: Stack, what: str) -> None:
+    env = stack.root / ".env"
+    running = stack.in_docker()
+    if what == "all of .env":
+        env.unlink()
+    else:
+        env.write_text(env.read_text().replace(stack.passwords()[0], "wrong"))
+
+    output = stack.output(*BARE, "./setup.sh", "--yes")
+
+    assert "[todo] " in output
+    assert stack.setting("COMPOSE_PROJECT_NAME") == stack.name
+    assert stack.setting("BROKER_URL").endswith(f"/{stack.name}")
+    assert len(stack.in_docker()) == len(running)
+    (folder,) = {one["Config"]["Labels"]["com.docker.compose.project.working_dir"] for one in stack.containers()}
+    others = stack.output(
+        "docker", "ps", "--filter", f"label=com.docker.compose.project.working_dir={folder}", "--quiet"
+    )
+    assert len(others.split()) == len(stack.containers())  # none under another name
+
+
 def test_a_lost_env_is_mended(stack: Stack) -> None:
     old = stack.passwords()
     (stack.root / ".env").unlink()
@@ -127,67 +153,6 @@ def test_a_lost_env_is_mended(stack: Stack) -> None:
 
     assert not set(old) & set(stack.passwords())
     assert "Dispatch completed successfully!" in output
-
-
-# --- doctor ---
-
-
-def test_doctor_finds_nothing_on_a_working_stack(stack: Stack) -> None:
-    stack.wait_healthy()
-    stack.clear_queues()
-
-    lines = stack.output("./setup.sh", "doctor").splitlines()
-
-    assert [line for line in lines if line.startswith(("[!] ", "[x] "))] == []
-    for check in (
-        "settings of setup.sh",
-        "Docker",
-        "Compose",
-        "broker",
-        "virtual host",
-        "user",
-        "broker, from a container",
-        "worker worker-b",
-    ):
-        assert any(line.startswith(f"[ok] {check}: ") for line in lines), check
-
-
-def test_doctor_finds_a_stopped_worker_and_start_mends_it(stack: Stack) -> None:
-    stack.compose("stop", "worker-b")
-
-    doctor = stack.run("./setup.sh", "doctor")
-    stack.output("./setup.sh", "start")
-
-    assert doctor.returncode == 1
-    assert "[x]  consumers: nobody consumes queue_b" in doctor.stdout
-    assert "[x]  worker worker-b: 0 of 1 nodes consume queue_b; " in doctor.stdout
-    assert "[ok] worker worker-a: " in doctor.stdout
-    stack.wait_healthy()
-
-
-@pytest.fixture
-def env_file(stack: Stack) -> Iterator[Path]:
-    """The shared copy's .env, put back afterwards."""
-    path = stack.root / ".env"
-    content = path.read_bytes()
-    yield path
-    path.write_bytes(content)
-    path.chmod(0o600)
-
-
-def test_doctor_says_why_a_container_is_refused(stack: Stack, env_file: Path) -> None:
-    env_file.write_text(env_file.read_text().replace(stack.passwords()[1], "wrong"))
-    env_file.chmod(0o644)
-
-    doctor = stack.run("./setup.sh", "doctor")
-
-    assert doctor.returncode == 1
-    (refused,) = [line for line in doctor.stdout.splitlines() if line.startswith("[x]  broker, from a container: ")]
-    assert "RabbitMQ refuses the user or its password" in refused
-    assert refused.endswith(" -> ./setup.sh")
-    assert f"[x]  user: {stack.name}-worker has another password than .env says -> ./setup.sh" in doctor.stdout
-    assert "(mode 644) -> chmod 600 .env" in doctor.stdout
-    assert "wrong" not in doctor.stdout
 
 
 # --- what it refuses ---

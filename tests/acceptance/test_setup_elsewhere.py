@@ -36,10 +36,11 @@ def set_up(stack: Stack, url: str, authority: Path) -> subprocess.CompletedProce
 
 
 def test_what_the_broker_lacks_is_told_and_what_it_has_is_used(fresh_copy: Stack, tls: Tls, url: str) -> None:
-    before = fresh_copy.files()
+    before, nowhere = fresh_copy.files(), url.replace("/elsewhere", "/nowhere")
     try:
         refused = set_up(fresh_copy, url, tls.another)
         unknown = set_up(fresh_copy, url, tls.authority)
+        missing = set_up(fresh_copy, nowhere, tls.authority)
         permit(tls.broker, "^$")
         forbidden = set_up(fresh_copy, url, tls.authority)
         assert not (fresh_copy.root / ".env").exists()
@@ -52,15 +53,17 @@ def test_what_the_broker_lacks_is_told_and_what_it_has_is_used(fresh_copy: Stack
     finally:
         uninstalled = fresh_copy.run("./setup.sh", "uninstall", "--yes")
 
-    what = f"error: the broker at {url} cannot be used"
-    for failed, why in (
-        (refused, "its certificate is of an authority that is not trusted"),
-        (unknown, "the virtual host is missing, or the user has no permissions on it"),
-        (forbidden, "the user lacks a permission: "),
+    for failed, why, place in (
+        (refused, "its certificate is of an authority that is not trusted", "tls"),
+        (unknown, "the virtual host is there, and the user has no permissions on it: ", "no-virtual-host"),
+        (missing, "the virtual host is missing: ", "no-virtual-host"),
+        (forbidden, "the user lacks a permission: ", "not-permitted"),
     ):
+        what = f"error: the broker at {nowhere if failed is missing else url} cannot be used"
         assert failed.returncode == 69
         assert failed.stdout.splitlines()[-3] == what
         assert failed.stdout.splitlines()[-2].startswith(f"  why: {why}")
+        assert failed.stdout.splitlines()[-1].endswith(f"  # docs/troubleshooting.md#{place}")
     assert done.returncode == 0, done.stdout
     assert done.stdout.rstrip().endswith("Dispatch completed successfully!")
     assert "everything is in place: nothing to change" in again
@@ -88,10 +91,24 @@ def test_what_the_broker_lacks_is_told_and_what_it_has_is_used(fresh_copy: Stack
 def test_what_cannot_be_used_is_an_error_of_usage(fresh_copy: Stack, given: list[str], error: str) -> None:
     before = fresh_copy.files()
 
-    done = fresh_copy.run("./setup.sh", "--yes", *given)
+    for sure in (["--yes"], []):  # also where it could not go on: nobody can be asked
+        done = fresh_copy.run("./setup.sh", *sure, *given)
+        assert done.returncode == 2
+        assert done.stdout.splitlines()[0] == f"error: {error}"
+        assert len(done.stdout.splitlines()) == 3
+        assert "secret" not in done.stdout
+    assert fresh_copy.files() == before
+
+
+def test_a_password_that_nobody_told_is_asked_for_in_three_lines(stack: Stack) -> None:
+    before = (stack.root / ".env").read_text()
+
+    done = stack.run("./setup.sh", "--yes", "--broker", "amqps://tester@localhost:5671/x")
 
     assert done.returncode == 2
-    assert done.stdout.splitlines()[0] == f"error: {error}"
-    assert len(done.stdout.splitlines()) == 3
-    assert "secret" not in done.stdout
-    assert fresh_copy.files() == before
+    assert [line for line in done.stdout.splitlines() if not line.startswith(("==> ", "  ["))] == [
+        "error: the password of amqps://tester is not known",
+        "  why: standard input is no terminal, and BROKER_PASSWORD is empty",
+        "  do:  BROKER_PASSWORD=... ./setup.sh --broker amqps://tester@localhost:5671/x --yes",
+    ]
+    assert (stack.root / ".env").read_text() == before

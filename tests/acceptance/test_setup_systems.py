@@ -102,6 +102,7 @@ def test_no_package_manager_is_said_in_words(fresh_copy: Stack, tmp_path_factory
 
     assert done.returncode == 69
     assert done.stdout.splitlines()[1] == "  why: found none of apt, dnf and brew"
+    assert done.stdout.splitlines()[2].endswith("  # docs/troubleshooting.md#no-package-manager")
 
 
 def test_a_second_run_on_macos_uses_nothing_that_macos_lacks(stack: Stack, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.conftest import Installed
+from tests.acceptance.conftest import Installed, Tls
 from tests.acceptance.stack import Stack, rabbitmqctl, wait_until
 
 PYTHON = ".venv/bin/python"
@@ -28,7 +28,11 @@ class Swarm:
 
     @property
     def env(self) -> dict[str, str]:
-        return {"BROKER_URL": self.url("BROKER_URL"), "BROKER_SECRET": f"{self.name}-url"}
+        return {
+            "BROKER_URL": self.url("BROKER_URL"),
+            "BROKER_SECRET": f"{self.name}-url",
+            "BROKER_CA_CONFIG": f"{self.name}-ca",
+        }
 
     def url(self, setting: str) -> str:
         return self.copy.setting(setting).rpartition("/")[0] + f"/{self.name}"
@@ -43,7 +47,7 @@ class Swarm:
 
     def deploy(self, name: str, image: str, **env: str) -> None:
         command = ("docker", "stack", "deploy", "--compose-file", "deploy/swarm/stack.yml", "--resolve-image", "never")
-        self.copy.output(*command, name, **self.env, **env, WORKER_IMAGE=image)
+        self.copy.output(*command, name, **{**self.env, **env}, WORKER_IMAGE=image)
 
     def scale(self, *arguments: str, code: int = 0) -> str:
         """Return what scale.py printed, stderr too; it must end with `code`. A later --stack beats ours."""
@@ -93,13 +97,7 @@ def _a_swarm(copy: Stack, name: str) -> Iterator[Swarm]:
         copy.output("docker", "swarm", "init", "--advertise-addr", "127.0.0.1")
     made = Swarm(copy, name, refused)
     try:
-        subprocess.run(
-            ["docker", "secret", "create", f"{name}-url", "-"],
-            input=made.url("WORKER_BROKER_URL"),
-            check=True,
-            capture_output=True,
-            text=True,
-        )
+        _make_secret(f"{name}-url", made.url("WORKER_BROKER_URL"))
         made.deploy(name, made.image)
         wait_until(lambda: copy.run(*_status(name), **made.env).returncode == 0, 60, "the stack's nodes consume")
         yield made
@@ -110,6 +108,10 @@ def _a_swarm(copy: Stack, name: str) -> Iterator[Swarm]:
             copy.output("docker", "swarm", "leave", "--force")
             if "docker_gwbridge" not in networks:  # a swarm makes it, and leaves it
                 copy.output("docker", "network", "rm", "docker_gwbridge")
+
+
+def _make_secret(name: str, value: str) -> None:
+    subprocess.run(["docker", "secret", "create", name, "-"], input=value, check=True, capture_output=True, text=True)
 
 
 def _status(name: str) -> tuple[str, ...]:
@@ -159,6 +161,26 @@ def test_the_brokers_password_is_in_no_answer_of_the_engine(swarm: Swarm) -> Non
 
     assert "celery" in shown
     assert not [password for password in swarm.copy.passwords() if password in shown]
+
+
+def test_a_broker_proves_itself_to_the_workers_by_a_private_authority(swarm: Swarm, tls: Tls) -> None:
+    name = f"{swarm.name}-tls"
+    tls.broker.rabbitmqctl("add_user", "swarm", "swarm")
+    tls.broker.rabbitmqctl("set_permissions", "-p", "tls", "swarm", ".*", ".*", ".*")
+    _make_secret(f"{name}-url", tls.broker.tls_url("tls", "host.docker.internal").replace("guest:guest", "swarm:swarm"))
+    ours = {"BROKER_URL": tls.broker.tls_url("tls"), "BROKER_TLS_NAME": "localhost"}
+    given = {**ours, "BROKER_CA": str(tls.authority), "BROKER_CA_CONFIG": f"{name}-ca", "BROKER_SECRET": f"{name}-url"}
+    try:
+        swarm.deploy(name, swarm.image, **given)
+        wait_until(lambda: swarm.copy.run(*_status(name), **given).returncode == 0, 60, "its nodes consume")
+        another = {**given, "BROKER_CA": str(tls.another), "BROKER_CA_CONFIG": f"{name}-another"}
+        swarm.deploy(f"{name}-another", swarm.image, **another)
+        logs = ("docker", "service", "logs", f"{name}-another_worker-a")
+        wait_until(lambda: "certificate verify failed" in swarm.copy.run(*logs).stdout, 60, "it is not believed")
+    finally:
+        for stack in (name, f"{name}-another"):
+            _remove(swarm.copy, stack)
+        swarm.docker("secret", "rm", f"{name}-url")
 
 
 def test_up_and_down_until_exactly_the_nodes_of_the_containers_consume(swarm: Swarm) -> None:

@@ -37,13 +37,29 @@ def test_more_processes_do_more_and_the_document_says_how_much(broker_url: str, 
 
 
 def test_without_a_load_there_is_one_and_json_is_the_document_alone(broker_url: str, user: Any) -> None:
-    flags = ("--sweep", "1,2", "--duration", "1500ms", "--in-flight", "8", "--local", "--json")
+    flags = ("--sweep", "1,2", "--duration", "2s", "--in-flight", "16", "--work", "20ms", "--local", "--json")
     done = user("load_test.py", *flags, BROKER_URL=broker_url, timeout_s=120)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["services"] == ["worker-a", "worker-b"]
     (path,) = user.directory.glob("load_results_*.json")
     assert json.loads(path.read_text()) == told
+
+
+def test_a_sweep_in_which_too_little_ended_is_no_curve(broker_url: str, user: Any) -> None:
+    flags = ("--in-flight", "2", "--duration", "1s", "--work", "3s", "--mix", "task_a", "--local", "-o", "sweep.json")
+    done = user("load_test.py", "--sweep", "1,2", *flags, BROKER_URL=broker_url, WORKER_CONCURRENCY="1", timeout_s=120)
+    assert done.returncode == 69, done.stdout + done.stderr
+    assert "grew" not in done.stdout
+    assert done.stdout.endswith(
+        "❌ Invalid: with some replicas the figures say nothing of the system; with 1 too little ended for a curve\n"
+    )
+    told = json.loads((user.directory / "sweep.json").read_text())
+    assert (told["verdict"], told["exit_code"]) == ("invalid", 69)
+    one, two = told["curve"]
+    assert [point[name] for point in (one, two) for name in ("speedup", "efficiency", "ideal_per_s")] == [None] * 6
+    assert one["limit"] in ("workers", "processors")
+    assert one["processes_busy"] > 0.8  # with a task that outlasted the window
 
 
 @pytest.mark.parametrize(

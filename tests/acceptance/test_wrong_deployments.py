@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from harness.fleet import worker_command
-from harness.model import WorkerSpec
+from harness.model.topology import WorkerSpec
 from tests.conftest import ROOT, WORKER_A, WORKER_B, Workers, eventually
 
 #: The project's app, with one thing changed in the worker alone.

@@ -8,7 +8,9 @@ import pytest
 
 from harness.config import load_config
 from harness.errors import ConfigError, ExitCode
-from harness.model import Config, Scenario, WorkerSpec
+from harness.model.config import Config
+from harness.model.scenario import Scenario
+from harness.model.topology import WorkerSpec
 
 ROOT = Path(__file__).parents[2]
 PROJECT_CONFIG = ROOT / "test-config.yml"

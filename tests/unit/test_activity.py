@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.activity import SLICES, Busyness
-from harness.model import Outcome, State
+from harness.model.ledger import State
+from harness.model.outcome import Outcome
 
 
 def ran(start_s: float, end_s: float) -> Outcome:

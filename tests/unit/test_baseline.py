@@ -15,7 +15,9 @@ from harness.baseline import Baseline, compare, load_baseline
 from harness.baseline_rules import Rule, parse_rule
 from harness.comparable import refuse_other
 from harness.errors import ExitCode, UsageError
-from harness.model import Report, Roster, Scenario, TaskSpec, WorkerSpec
+from harness.model.report import Report
+from harness.model.scenario import Scenario, TaskSpec
+from harness.model.topology import Roster, WorkerSpec
 from harness.render.results_json import document, pieces
 from tests.sample_reports import BASIC, WORKER_KILL, basic, disturbed, embedded, retried
 

@@ -6,7 +6,9 @@ import pytest
 from config_files import COUNT, PROJECT_CONFIG, WORKER_A, WORKER_B, config, load, refusal
 
 from harness.config import load_config
-from harness.model import Config, Scenario, Settings, TaskSpec, WorkerSpec
+from harness.model.config import Config, Settings
+from harness.model.scenario import Scenario, TaskSpec
+from harness.model.topology import WorkerSpec
 
 pytestmark = pytest.mark.usefixtures("empty_directory")
 

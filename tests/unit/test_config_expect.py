@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from config_files import loaded_scenario, refusal, with_scenario, with_task
 
-from harness.model import UNSET, Bounds, Match, State
+from harness.model.expectation import UNSET, Bounds, Match
+from harness.model.ledger import State
 
 pytestmark = pytest.mark.usefixtures("empty_directory")
 

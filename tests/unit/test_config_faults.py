@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from harness.config_faults import FAULT
 from harness.errors import ConfigError
-from harness.model import Fault, FaultKind
+from harness.model.fault import Fault, FaultKind
 
 pytestmark = pytest.mark.usefixtures("empty_directory")
 

@@ -6,7 +6,7 @@ import pytest
 from config_files import PROJECT_CONFIG, config, load, refusal
 
 from harness.load_plan import plan
-from harness.model import LoadModel, LoadProfile
+from harness.model.load import LoadModel, LoadProfile
 from harness.threshold_grammar import LOAD_METRICS, parse_threshold
 
 pytestmark = pytest.mark.usefixtures("empty_directory")

@@ -19,7 +19,7 @@ from jsonschema import Draft7Validator
 
 from harness.config import KEYS, load_config
 from harness.errors import ConfigError
-from harness.model import Config
+from harness.model.config import Config
 from harness.yaml_document import read_node
 from harness.yaml_nodes import Value
 

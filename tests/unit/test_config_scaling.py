@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from config_files import config, load, refusal
 
-from harness.model import ServiceScaling
+from harness.model.config import ServiceScaling
 
 pytestmark = pytest.mark.usefixtures("empty_directory")
 

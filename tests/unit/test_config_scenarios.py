@@ -5,21 +5,12 @@ from __future__ import annotations
 import pytest
 from config_files import EVERY_KEY, WORKER_A, WORKER_B, config, load, loaded_scenario, refusal, with_scenario, with_task
 
-from harness.model import (
-    Bounds,
-    DeadLetters,
-    Fault,
-    FaultKind,
-    Match,
-    RunExpectation,
-    Scenario,
-    Settings,
-    State,
-    TaskExpectation,
-    TaskSpec,
-    Threshold,
-    WorkerSpec,
-)
+from harness.model.config import Settings
+from harness.model.expectation import Bounds, DeadLetters, Match, RunExpectation, TaskExpectation, Threshold
+from harness.model.fault import Fault, FaultKind
+from harness.model.ledger import State
+from harness.model.scenario import Scenario, TaskSpec
+from harness.model.topology import WorkerSpec
 
 pytestmark = pytest.mark.usefixtures("empty_directory")
 

@@ -6,26 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from harness.model import (
-    Cause,
-    Check,
-    Duplicate,
-    Event,
-    FaultRecord,
-    LedgerCounts,
-    Metrics,
-    Moment,
-    Node,
-    Outcome,
-    Recovery,
-    Report,
-    Roster,
-    Scenario,
-    State,
-    Summary,
-    TaskSpec,
-    WorkerSpec,
-)
+from harness.model.event import Event, Moment
+from harness.model.fault import FaultRecord, Recovery
+from harness.model.ledger import Cause, Duplicate, LedgerCounts, State
+from harness.model.metrics import Metrics, Summary
+from harness.model.outcome import Outcome
+from harness.model.report import Check, Report
+from harness.model.scenario import Scenario, TaskSpec
+from harness.model.topology import Node, Roster, WorkerSpec
 from harness.render import console
 from harness.render.console import ASCII, PLAIN, style_for
 

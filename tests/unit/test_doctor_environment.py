@@ -135,6 +135,10 @@ def test_compose_is_judged_by_its_version(needs_docker: None, tmp_path: Path, mo
     old = environment.compose(DockerCli(tmp_path))
     assert old.level is Level.FAILED
     assert old.cause == "version 1.29.2 cannot read docker-compose.yml"
+    (tmp_path / "docker-compose").write_text("#!/bin/sh\necho dev\n")
+    unnamed = environment.compose(DockerCli(tmp_path))
+    assert unnamed.level is Level.WARNING
+    assert unnamed.cause == "not known: the version that it names itself is 'dev'"
     (tmp_path / "docker-compose").unlink()
     assert environment.compose(DockerCli(tmp_path)).cause.startswith("not installed")
 
@@ -150,6 +154,8 @@ def test_a_node_that_takes_every_message_is_found() -> None:
         pool="worker.pool:TaskPool",
         concurrency=2,
         prefetch=0,
+        active=0,
+        later=(),
         clock_ahead_s=0.0,
         clock_known_to_s=0.001,
     )

@@ -11,7 +11,9 @@ from documentation import BLOCK, FAULTS, LOAD, PAGES, README, ROOT, SCENARIOS, T
 
 from harness.config import load_config
 from harness.errors import ExitCode
-from harness.model import Bounds, Cause, FaultKind, LedgerCounts, State
+from harness.model.expectation import Bounds
+from harness.model.fault import FaultKind
+from harness.model.ledger import Cause, LedgerCounts, State
 
 PICTURE = (ROOT / "docs/dispatch.svg").read_text(encoding="utf-8")
 

@@ -6,17 +6,22 @@ The threads are real, and so is the time of `for`; what a fault does, and the ru
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Event
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
 from harness.errors import UnavailableError
-from harness.faults import Action, Faults
-from harness.ledger import Entry
-from harness.model import Fault, FaultKind, FaultRecord, Outcome, Recovery, State, TaskSpec
+from harness.faults import Faults
+from harness.in_flight import Entry
+from harness.model.fault import Fault, FaultKind, FaultRecord, Recovery
+from harness.model.ledger import State
+from harness.model.outcome import Outcome
+from harness.model.scenario import TaskSpec
+from harness.strike import Action
 from tests.conftest import eventually
 
 BEGAN = 1000.0
@@ -33,10 +38,12 @@ class Aim:
     done: list[str] = field(default_factory=list)
     busy: list[Mapping[str, Sequence[int]]] = field(default_factory=list)
     hits: Sequence[str] = ("container a",)
+    looks: list[int] = field(default_factory=list)  # after so much was done
     error: Exception | None = None  # instead of an aim
     do: Callable[[], None] = lambda: None
     undo: Callable[[], None] | None = lambda: None
     gradual: bool = False
+    command: str = ""
 
     def __call__(self, fault: Fault, busy: Mapping[str, Sequence[int]]) -> Sequence[Action]:
         if self.error:
@@ -54,7 +61,15 @@ class Aim:
             self.undo()
             self.done.append(f"undone at {hit}")
 
-        return Action(hit=hit, nodes=self.nodes, do=do, undo=undo if self.undo else None, gradual=self.gradual)
+        return Action(
+            hit=hit,
+            nodes=self.nodes,
+            do=do,
+            undo=undo if self.undo else None,
+            command=self.command,
+            look=lambda: self.looks.append(len(self.done)),
+            gradual=self.gradual,
+        )
 
 
 class Run:
@@ -66,7 +81,15 @@ class Run:
         self.at = BEGAN
         self.in_flight: dict[int, Entry] = {}
         self.notes: list[str] = []
-        self.faults = Faults(faults, aim, total=total, now=lambda: self.at, on_note=self.notes.append)
+        self.records: list[Mapping[str, Any]] = []
+        self.faults = Faults(
+            faults,
+            aim,
+            total=total,
+            now=lambda: self.at,
+            on_note=self.notes.append,
+            record=lambda record: self.records.append(record["fault"]),
+        )
         self.faults.begin(BEGAN)
         self.begun.append(self)
 
@@ -77,6 +100,7 @@ class Run:
     def started(self, index: int, node: str, at_s: float, pid: int | None = None) -> None:
         entry = self.in_flight.setdefault(index, Entry(index, SPEC, BEGAN))
         entry.last_state, entry.node, entry.started_at, entry.pid = "STARTED", node, BEGAN + at_s, pid
+        entry.begun[BEGAN + at_s] = node
 
     def ended(
         self, index: int, start_s: float, finish_s: float | None, reply_s: float | None, node: str | None = None
@@ -288,6 +312,64 @@ def test_the_end_waits_for_what_is_under_way_and_undoes_that_too() -> None:
     assert run.notes == ["fault: kill worker-a at 1s: container a"]
 
 
+def test_what_can_be_hit_is_looked_up_after_it_was_done_and_after_it_was_undone() -> None:
+    aim = Aim()
+    run = Run([KILL], aim)
+    struck(aim, run)
+    run.finish()
+    assert aim.looks == [1, 2]
+
+
+def test_a_fault_is_on_record_before_it_is_done_and_once_it_is_undone() -> None:
+    may_go_on = Event()
+    aim = Aim(do=lambda: void(may_go_on.wait(10)), command="docker start a")
+    run = Run([KILL], aim)
+    run.tick(1.0)
+    applied = {
+        "number": 1,
+        "what": "kill worker-a at 1s",
+        "target": "container a",
+        "at": BEGAN + 1.0,
+        "undone": False,
+        "command": "docker start a",
+    }
+    assert (run.records, aim.done) == ([applied], [])
+    may_go_on.set()
+    run.finish()
+    assert run.records == [applied, {**applied, "undone": True}]
+
+
+def test_of_a_fault_that_nothing_undoes_nothing_is_left_and_of_one_that_was_not_undone_something_is() -> None:
+    run = Run([KILL], Aim(undo=None))
+    run.tick(1.0)
+    run.finish()
+    assert [record["undone"] for record in run.records] == [True]
+    run = Run([KILL], Aim(undo=raising(ValueError("no"))))
+    run.tick(1.0)
+    run.finish()
+    assert [record["undone"] for record in run.records] == [False]
+
+
+def test_what_is_not_undone_in_time_is_left_and_said_with_the_command_that_undoes_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("harness.faults.SAID_AFTER_S", 0.01)
+    monkeypatch.setattr("harness.faults.UNDONE_WITHIN_S", 0.05)
+    may_end = Event()
+    aim = Aim(undo=lambda: void(may_end.wait(10)), command="docker unpause a")
+    run = Run([KILL], aim)
+    struck(aim, run)
+    begun = time.monotonic()
+    (record,) = run.finish(interrupted=True)
+    assert time.monotonic() - begun < 5
+    assert record.error == "not undone: it takes longer than 0 s"
+    assert run.notes[1:] == [
+        "undoing: kill worker-a at 1s: container a",
+        "kill worker-a at 1s: container a: not undone: it takes longer than 0 s; undo it: docker unpause a",
+    ]
+    may_end.set()
+
+
 # --- not applied ----------------------------------------------------------------------------------
 
 
@@ -433,6 +515,51 @@ def test_what_a_node_was_executing_was_hit_also_where_its_start_was_told_later(
     found = recovery(run)
     assert found
     assert (found.tasks, found.ended) == (tasks, tasks)
+
+
+@pytest.mark.parametrize(("gradual", "tasks"), [(False, 1), (True, 0)])
+def test_what_began_there_while_the_fault_was_being_done_was_hit(gradual: bool, tasks: int) -> None:
+    """`docker pause` takes a fifth of a second: what begins meanwhile stands still like the rest, and is no rerun."""
+    may_go_on = Event()
+    aim = Aim(do=lambda: void(may_go_on.wait(10)), gradual=gradual)
+    run = Run([KILL], aim)
+    run.tick(1.0)
+    run.at = BEGAN + 1.2
+    may_go_on.set()
+    eventually(lambda: bool(aim.done), "it is done")
+    run.ended(0, 1.1, 4.5, 4.5, A)
+    run.ended(1, 1.3, 4.5, 4.5, A)  # after it
+    run.ended(2, 1.1, 1.15, 4.5, A)  # over before it was done
+    found = recovery(run)
+    assert found
+    assert (found.tasks, found.ended, found.rerun_s) == (tasks, tasks, None)
+
+
+@pytest.mark.parametrize(
+    ("began_s", "retried_s", "tasks"),
+    [(0.9, None, 1), (1.1, None, 1), (1.3, None, 0), (0.5, 0.9, 0), (0.5, 1.1, 1)],
+    ids=["before", "meanwhile", "after", "it had asked for a retry", "a retry, meanwhile"],
+)
+def test_what_a_killed_node_executed_was_hit_also_where_another_one_ends_it(
+    began_s: float, retried_s: float | None, tasks: int
+) -> None:
+    may_go_on = Event()
+    aim = Aim(do=lambda: void(may_go_on.wait(10)))
+    run = Run([KILL], aim)
+    run.tick(1.0)
+    run.started(0, A, began_s)  # told only now
+    if retried_s:
+        run.in_flight[0].retried[0] = BEGAN + retried_s
+    run.started(0, B, 1.5)
+    run.at = BEGAN + 1.2
+    may_go_on.set()
+    eventually(lambda: bool(aim.done), "it is done")
+    run.tick(1.3)
+    run.ended(0, 1.5, 2.0, 2.0, B)
+    found = recovery(run)
+    assert found
+    assert (found.tasks, found.ended) == (tasks, tasks)
+    assert (found.rerun_s, found.last_s) == ((0.5, 1.0) if tasks else (None, None))
 
 
 def test_what_never_came_back_is_counted_as_hit_and_not_as_ended() -> None:

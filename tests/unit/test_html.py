@@ -11,7 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.model import Activity, Cause, Check, DeadLetter, Duplicate, Node, Report, Roster, State, TaskSpec
+from harness.model.dead_letter import DeadLetter
+from harness.model.ledger import Cause, Duplicate, State
+from harness.model.metrics import Activity
+from harness.model.report import Check, Report
+from harness.model.scenario import TaskSpec
+from harness.model.topology import Node, Roster
 from harness.render.headline import NotRun
 from harness.render.html import html
 from harness.render.html_style import DARK, LIGHT, STYLE_SHEET

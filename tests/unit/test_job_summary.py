@@ -8,7 +8,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.model import Check
+from harness.model.report import Check
 from harness.render.headline import NotRun
 from harness.render.job_summary import job_summary
 from tests.sample_reports import basic, embedded, invalid, many

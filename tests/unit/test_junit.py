@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.model import Check, Report
+from harness.model.report import Check, Report
 from harness.render.headline import NotRun
 from harness.render.junit import junit, junit_document, junit_error
 from tests.sample_reports import basic, crossed, disturbed, interrupted, invalid, many, retried, troubled

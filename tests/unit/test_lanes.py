@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.model import Report, State
+from harness.model.ledger import State
+from harness.model.report import Report
 from harness.render.lanes import Phase, lanes
 from tests.sample_reports import AT, BASIC, basic, judged, outcome, retried, troubled
 

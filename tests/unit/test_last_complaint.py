@@ -9,8 +9,8 @@ import pytest
 from harness.fleet import last_complaint
 
 
-def line(level: str, message: str) -> str:
-    return json.dumps({"time": "2025-09-17 21:28:54", "level": level, "message": message})
+def line(level: str, message: str, logger: str = "celery.worker") -> str:
+    return json.dumps({"time": "2025-09-17 21:28:54", "level": level, "logger": logger, "message": message})
 
 
 REFUSED = line(
@@ -34,6 +34,8 @@ SAID = "consumer: Cannot connect to amqp://u:**@h:5672//: [Errno 111] Connection
         ),
         ([REFUSED, line("CRITICAL", "Frequent restarts detected: 5 in 1 s")], SAID),
         ([REFUSED, line("WARNING", "a warning")], SAID),
+        ([line("ERROR", "malformed message, rejected to the dead letters", "worker.consumer")], ""),
+        ([REFUSED, line("ERROR", "Task task_a[1] raised unexpected: ValueError()", "celery.app.trace")], SAID),
         (["Traceback (most recent call last):", "ImportError: no module"], "ImportError: no module"),
         (["\x1b[2K" + REFUSED], SAID),  # as Compose writes it
         ([REFUSED, "12", "[]", '"text"'], SAID),

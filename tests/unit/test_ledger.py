@@ -8,8 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.ledger import Entry, Ledger, Reply, TaskIds
-from harness.model import Cause, Duplicate, LedgerCounts, Outcome, State, TaskSpec
+from harness.in_flight import Entry
+from harness.ledger import Ledger
+from harness.model.ledger import Cause, Duplicate, LedgerCounts, State
+from harness.model.outcome import Outcome
+from harness.model.scenario import TaskSpec
+from harness.reply import Reply
+from harness.task_ids import TaskIds
 
 SPEC = TaskSpec(task="task_a")
 IDS = TaskIds("0123456789ab")

@@ -11,9 +11,13 @@ from hypothesis import strategies as st
 
 from harness.errors import ExitCode
 from harness.load_figures import FINEST_S, SLICES, Figures
-from harness.load_report import Latency, NodeShare, Window, latency
+from harness.load_report import LEAST_COMPLETED, Latency, NodeShare, Window, latency
 from harness.load_watch import thinned
-from harness.model import Check, LoadProfile, Node, Outcome, Roster, State
+from harness.model.ledger import State
+from harness.model.load import LoadProfile
+from harness.model.outcome import Outcome
+from harness.model.report import Check
+from harness.model.topology import Node, Roster
 from harness.stats import Histogram
 from tests.sample_loads import crossed, failed, interrupted, invalid, load, planned
 from tests.sample_reports import AT, ROSTER, outcome
@@ -87,11 +91,12 @@ def test_the_window_is_from_the_end_of_warm_up_to_the_end_of_publishing() -> Non
         words="from the end of warm-up and ramp to the end of publishing",
         sent=3,
         completed=3,  # the one that was published at 1.95 s, and not the one whose result came at 10.1 s
+        busy_s=pytest.approx(0.04),  # of four: that of 1.95 s too
     )
 
 
 def test_the_rates_are_of_the_window() -> None:
-    window = Window(begin_s=2.0, end_s=10.0, words="", sent=16, completed=12)
+    window = Window(begin_s=2.0, end_s=10.0, words="", sent=16, completed=12, busy_s=0.0)
     assert (window.sent_per_s, window.throughput_per_s) == (2.0, 1.5)
     assert replace(window, end_s=2.0).throughput_per_s == 0.0
 
@@ -99,11 +104,63 @@ def test_the_rates_are_of_the_window() -> None:
 def test_without_a_duration_the_window_ends_with_the_last_publish() -> None:
     seen = Figures(planned(LoadProfile(in_flight=2, tasks=10)))
     seen.begin(AT)
-    seen.observe(task(1.0), publishing=True)
+    for _ in range(LEAST_COMPLETED):
+        seen.observe(task(1.0), publishing=True)
     seen.observe(task(4.0), publishing=False)
     window = seen.window(4.0, 4.1, cut_short=False)
-    assert (window.begin_s, window.end_s, window.sent, window.completed) == (0.0, 4.0, 2, 1)
+    assert (window.begin_s, window.end_s, window.sent, window.completed) == (0.0, 4.0, 11, 10)
     assert window.words == "from the first publish to the end of publishing"
+
+
+def test_without_a_duration_too_little_before_the_last_publish_is_no_steady_part() -> None:
+    seen = Figures(planned(LoadProfile(in_flight=8, tasks=4)))
+    seen.begin(AT)
+    for _ in range(LEAST_COMPLETED - 1):
+        seen.observe(task(0.0), publishing=True)
+    seen.observe(task(0.0, took_s=0.4), publishing=False)
+    window = seen.window(0.01, 0.4, cut_short=False)
+    assert (window.begin_s, window.end_s, window.completed) == (0.0, 0.4, 10)
+    assert window.words.startswith("no steady part")
+
+
+def ran(begun_s: float, ended_s: float | None, **more: Any) -> Outcome:
+    """Return a task that a process executed between two times."""
+    ended_at = None if ended_s is None else AT + ended_s
+    return task(begun_s, started_at=AT + begun_s, finished_at=ended_at, replied_at=ended_at, **more)
+
+
+def busy_s(*outcomes: Outcome, asked: LoadProfile = CLOSED, publishing: bool = True) -> float:
+    return figures(asked, *outcomes, publishing=publishing).window(9.9, 30.0, cut_short=False).busy_s
+
+
+@pytest.mark.parametrize(
+    ("begun_s", "ended_s", "publishing", "within_s"),
+    [
+        (3.0, 4.5, True, 1.5),
+        (0.0, 1.0, True, 0.0),  # in the warm-up
+        (1.0, 3.0, True, 1.0),  # began in it
+        (9.0, 25.0, False, 1.0),  # outlasts the window
+        (0.5, 25.0, False, 8.0),  # all of it
+        (10.5, 11.0, False, 0.0),
+    ],
+)
+def test_processes_are_busy_with_what_outlasts_the_window_too(
+    begun_s: float, ended_s: float, publishing: bool, within_s: float
+) -> None:
+    assert busy_s(ran(begun_s, ended_s), publishing=publishing) == pytest.approx(within_s)
+
+
+def test_processes_are_busy_with_what_fails_or_is_never_done_and_not_with_what_was_lost() -> None:
+    assert busy_s(ran(3.0, 4.0, state=State.FAILED)) == pytest.approx(1.0)
+    assert busy_s(ran(7.0, None, state=State.UNFINISHED), publishing=False) == pytest.approx(3.0)
+    assert busy_s(ran(7.0, None, state=State.LOST), publishing=False) == 0.0
+    assert busy_s(task(3.0, started_at=None)) == 0.0
+
+
+def test_of_a_whole_run_all_is_busy_time() -> None:
+    burst = (ran(0.0, 1.0), ran(1.0, 3.0))
+    assert busy_s(*burst, asked=LoadProfile(tasks=5)) == pytest.approx(3.0)
+    assert busy_s(*burst, asked=LoadProfile(tasks=5), publishing=False) == pytest.approx(3.0)
 
 
 def test_of_an_interrupted_run_the_window_ends_with_the_last_publish() -> None:
@@ -120,6 +177,7 @@ def test_where_there_is_no_steady_part_the_window_is_the_whole_run(asked: LoadPr
         words="no steady part, so all of it, from the first publish to the last result",
         sent=2,
         completed=2,
+        busy_s=pytest.approx(0.02),
     )
 
 

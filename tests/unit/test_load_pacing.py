@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.load_pacing import due_at, due_within, schedule, turns
-from harness.model import Load, LoadModel, TaskSpec
+from harness.model.load import Load, LoadModel
+from harness.model.scenario import TaskSpec
 
 RATES = st.floats(min_value=0.01, max_value=100_000)
 RAMPS = st.floats(min_value=0, max_value=600) | st.just(0.0)

@@ -21,7 +21,9 @@ from harness.load_plan import (
     whole,
 )
 from harness.load_run import refuse_too_many_in_flight
-from harness.model import Load, LoadModel, LoadProfile, TaskSpec, WorkerSpec
+from harness.model.load import Load, LoadModel, LoadProfile
+from harness.model.scenario import TaskSpec
+from harness.model.topology import WorkerSpec
 from harness.threshold_grammar import LOAD_METRICS, parse_threshold
 
 WORKERS = (WorkerSpec(service="worker-a", queue="queue_a"), WorkerSpec(service="worker-b", queue="queue_b"))

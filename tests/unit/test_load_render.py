@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from harness.load_report import Backlog, LoadReport, NodeShare
-from harness.model import LoadProfile
+from harness.model.load import LoadProfile
 from harness.render.load_charts import ceiling
 from harness.render.load_html import load_html
 from harness.render.load_json import load_document, load_pieces
@@ -79,12 +79,12 @@ def test_the_text_from_the_results_to_the_last_line() -> None:
 def test_an_invalid_load_says_so_before_its_figures_and_at_the_end() -> None:
     lines = load_text(invalid(), None, ASCII).splitlines()
     said = [
-        "[x] INVALID: these figures are the generator's, not the system's",
+        "[x] INVALID: these figures say nothing of the system",
         "   * tasks were published 20.0 ms late (p99 of 60)",
         "   * busy for 97%",
     ]
     assert lines[4:7] == said
-    assert lines[-3:] == ["[x] Invalid: these figures are the generator's, not the system's", *said[1:]]
+    assert lines[-3:] == ["[x] Invalid: these figures say nothing of the system", *said[1:]]
 
 
 def test_the_last_line_is_the_verdict() -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -13,16 +14,12 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ConfigError, ExitCode, UsageError
-from harness.model import (
-    Check,
-    LedgerCounts,
-    Metrics,
-    Outcome,
-    Report,
-    Roster,
-    Scenario,
-    State,
-)
+from harness.model.ledger import LedgerCounts, State
+from harness.model.metrics import Metrics
+from harness.model.outcome import Outcome
+from harness.model.report import Check, Report
+from harness.model.scenario import Scenario
+from harness.model.topology import Roster
 from harness.output import Console, ProgressLine, ResultsFile, Terminal, print_error
 from harness.render.console import rich_dispatching
 
@@ -343,13 +340,28 @@ def names(directory):
 
 @pytest.fixture
 def default_name(monkeypatch):
-    import time
-
     monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
     time.tzset()
     yield "dispatch_results_20250917_212856.json"
     monkeypatch.undo()
     time.tzset()
+
+
+def test_what_a_killed_run_left_is_removed_where_it_is_empty_old_and_nobody_s(tmp_path):
+    def left(name, text="", age_s=3600.0):
+        path = tmp_path / f"dispatch_results_1.json.{name}.part"
+        path.write_text(text)
+        os.utime(path, (time.time() - age_s,) * 2)
+        return path.name
+
+    left("00000000")
+    kept = [left("11111111", text="outcomes"), left("22222222", age_s=1.0), left("of-a-user")]
+    running = ResultsFile.reserve(tmp_path / "running.json", AT)
+    (part,) = (name for name in names(tmp_path) if name.startswith("running"))
+    os.utime(tmp_path / part, (1.0, 1.0))
+    ResultsFile.reserve(tmp_path / "next.json", AT).discard()
+    assert names(tmp_path) == sorted([*kept, part])
+    running.discard()
 
 
 def test_the_default_name_has_the_local_time_and_only_the_results_are_left(tmp_path, default_name):

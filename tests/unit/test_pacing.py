@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.model import TaskSpec
+from harness.model.scenario import TaskSpec
 from harness.pacing import schedule
 
 

@@ -14,7 +14,7 @@ import load_test
 import operate
 from dispatch import build_parser
 from harness.config import load_config
-from harness.model import ServiceScaling
+from harness.model.config import ServiceScaling
 from scale import build_parser as build_scale_parser
 
 #: What a run or a set-up makes, and so is not in the tree.

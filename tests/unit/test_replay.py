@@ -12,12 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.in_flight import Entry
 from harness.journal import Journal, read
-from harness.ledger import Entry, Ledger, TaskIds
-from harness.model import Cause, Outcome, TaskSpec
+from harness.ledger import Ledger
+from harness.model.ledger import Cause
+from harness.model.outcome import Outcome
+from harness.model.scenario import TaskSpec
 from harness.pacing import schedule
 from harness.replay import RECENT, Position, replay
 from harness.reply import Reply
+from harness.task_ids import TaskIds
 
 IDS = TaskIds("0123456789ab")
 TASKS = (TaskSpec(task="task_a", count=4), TaskSpec(task="task_b", count=3, delay_s=0.5, rate=2.0))

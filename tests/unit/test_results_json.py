@@ -8,37 +8,19 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.model import (
-    Activity,
-    Bounds,
-    Bucket,
-    Cause,
-    Check,
-    DeadLetter,
-    DeadLetters,
-    Duplicate,
-    Fault,
-    FaultKind,
-    FaultRecord,
-    LedgerCounts,
-    Match,
-    Metrics,
-    Node,
-    Outcome,
-    Recovery,
-    Report,
-    Roster,
-    RunExpectation,
-    Scenario,
-    State,
-    Summary,
-    TaskExpectation,
-    TaskSpec,
-    TaskTally,
-    Threshold,
-    WorkerSpec,
-)
-from harness.render.results_json import asked, document, json_value, outcome_line, outcome_record, pieces
+from harness.model.dead_letter import DeadLetter
+from harness.model.expectation import Bounds, DeadLetters, Match, RunExpectation, TaskExpectation, Threshold
+from harness.model.fault import Fault, FaultKind, FaultRecord, Recovery
+from harness.model.ledger import Cause, Duplicate, LedgerCounts, State
+from harness.model.metrics import Activity, Bucket, Metrics, Summary, TaskTally
+from harness.model.outcome import Outcome
+from harness.model.report import Check, Report
+from harness.model.scenario import Scenario, TaskSpec
+from harness.model.topology import Node, Roster, WorkerSpec
+from harness.render.asked import asked
+from harness.render.json_text import json_value
+from harness.render.outcome_json import outcome_line, outcome_record
+from harness.render.results_json import document, pieces
 
 OUTCOME = Outcome(
     task_id="id-1",

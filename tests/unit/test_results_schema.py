@@ -12,29 +12,14 @@ from typing import Any
 import pytest
 from jsonschema import Draft7Validator
 
-from harness.model import (
-    MAX_HELD,
-    SCHEMA_VERSION,
-    Bounds,
-    Cause,
-    Check,
-    DeadLetters,
-    Duplicate,
-    Fault,
-    FaultKind,
-    FaultRecord,
-    Match,
-    Recovery,
-    Report,
-    RunExpectation,
-    Scenario,
-    State,
-    TaskExpectation,
-    TaskSpec,
-    Threshold,
-    WorkerSpec,
-)
-from harness.render.results_json import document, outcome_line, pieces
+from harness.model.expectation import Bounds, DeadLetters, Match, RunExpectation, TaskExpectation, Threshold
+from harness.model.fault import Fault, FaultKind, FaultRecord, Recovery
+from harness.model.ledger import Cause, Duplicate, State
+from harness.model.report import MAX_HELD, SCHEMA_VERSION, Check, Report
+from harness.model.scenario import Scenario, TaskSpec
+from harness.model.topology import WorkerSpec
+from harness.render.outcome_json import outcome_line
+from harness.render.results_json import document, pieces
 from tests.sample_reports import (
     BASIC,
     basic,

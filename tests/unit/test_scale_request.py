@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from harness.errors import ExitCode, UsageError
-from harness.model import Config, ServiceScaling, WorkerSpec
+from harness.model.config import Config, ServiceScaling
+from harness.model.topology import WorkerSpec
 from harness.scale_request import beyond_the_limits, of_all, of_some, refuse_nothing_left
 
 CONFIG = Config(

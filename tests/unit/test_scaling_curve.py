@@ -11,7 +11,7 @@ import pytest
 from harness.errors import ExitCode, HarnessError, UnavailableError, UsageError
 from harness.load_plan import LoadPlan
 from harness.load_report import Backlog, LoadReport, NodeShare
-from harness.model import LoadProfile
+from harness.model.load import LoadProfile
 from harness.processors import Ticks
 from harness.render.style import ASCII, PLAIN
 from harness.render.sweep_html import sweep_html
@@ -29,7 +29,7 @@ CLOSED = LoadProfile(in_flight=60, duration_s=8.0, mix={"task_a": 1}, work_s=0.0
 def report(rate: float, *, ready: int = 0, of: LoadReport | None = None, **generator: float) -> LoadReport:
     """Return a load of 10 s whose tasks ran for 70 ms on average."""
     made = of or load()
-    window = replace(made.window, begin_s=0.0, end_s=10.0, completed=round(rate * 10))
+    window = replace(made.window, begin_s=0.0, end_s=10.0, completed=round(rate * 10), busy_s=rate * 10 * 0.07)
     backlog = (Backlog(queue="queue_a", looks=((0.0, ready), (1.0, ready))),)
     used = replace(made.generator, **{"cpu_s": 0.5, "wall_s": 10.0, **generator})
     return replace(made, window=window, backlog=backlog, generator=used)
@@ -66,8 +66,54 @@ def test_a_step_knows_how_busy_its_processes_were_and_how_long_they_waited_for_a
 
 def test_nothing_that_ran_divides_by_nothing() -> None:
     none = Sweep(steps=(step(1, 0.0), step(2, 0.0)))
-    assert (none.speedup(none.last), none.efficiency(none.last), none.last.between_s) == (0.0, 0.0, None)
+    assert (none.speedup(none.last), none.efficiency(none.last), none.last.between_s) == (None, None, None)
     assert sweep_text(none, None, PLAIN)
+
+
+def few(number: int, rate: float, busy_s: float = 5.0, **more: Any) -> Step:
+    """Return a step in which little ended, though its processes executed tasks for so long."""
+    one = step(number, rate, **more)
+    return replace(one, report=replace(one.report, window=replace(one.report.window, busy_s=busy_s)))
+
+
+def test_a_curve_takes_ten_tasks_of_each_process() -> None:
+    assert step(4, 4.0).invalid == ()
+    assert step(4, 3.9).invalid == ("39 tasks ended, and a curve takes 10 of each process (40 here): a longer load",)
+    assert step(4, 3.9, of=invalid()).invalid == invalid().invalid
+    assert step(4, 3.9, of=interrupted()).invalid == ()
+    assert step(4, 3.9, of=interrupted()).exit_code is ExitCode.INTERRUPTED
+
+
+@pytest.mark.parametrize(("first", "last", "named"), [(0.0, 25.0, 1), (13.0, 1.9, 2)])
+def test_a_sweep_in_which_too_little_ended_is_invalid_and_states_no_growth(
+    first: float, last: float, named: int
+) -> None:
+    sweep = Sweep(steps=(few(1, first), few(2, last)))
+    assert sweep.exit_code is ExitCode.UNAVAILABLE
+    assert (sweep_headline(sweep).word, finding(sweep)) == ("Invalid", f"with {named} too little ended for a curve")
+    text = sweep_text(sweep, None, ASCII)
+    assert "grew" not in text
+    assert "passed" not in text
+    assert rows(sweep)[1][4] == ""
+    told = json.loads("".join(sweep_pieces(sweep, planned(CLOSED), AT, BROKER)))
+    assert (told["verdict"], told["exit_code"]) == ("invalid", 69)
+    assert [told["curve"][-1][name] for name in ("speedup", "efficiency")] == [None, None]
+    assert len(told["curve"][named - 1]["invalid"]) == 1
+    page = sweep_html(sweep, planned(CLOSED), AT, BROKER)
+    assert "Efficiency</dt>" not in page
+    assert "too little ended for a curve; " in page
+
+
+def test_what_held_back_a_step_in_which_little_ended_is_what_was_busy_or_not_known() -> None:
+    assert limit(few(1, 0.0, busy_s=9.9)) is Limit.WORKERS
+    assert "busy 99% of the time" in why(few(1, 0.0, busy_s=9.9))
+    assert limit(few(1, 0.0)) is Limit.UNKNOWN
+    assert "too little ended to say more" in why(few(1, 0.0))
+
+
+def test_a_step_that_shows_too_little_says_how_much_it_takes() -> None:
+    told = step_text(few(1, 0.5), ASCII)
+    assert told.startswith("[x] 0.5 tasks a second, too little ended for a curve\n   * 5 tasks ended, and ")
 
 
 @pytest.mark.parametrize(
@@ -184,7 +230,7 @@ busy: the share of the time in which a process executed a task
 4  ###############################.........  40.0/s
 
 * with 1: the one process was busy 91% of the time, this machine's processors 30%: more processes would do more
-* with 2: the 2 processes were busy 87% of the time, this machine's processors 30%: more processes would do more
+* with 2: the 2 processes were busy 88% of the time, this machine's processors 30%: more processes would do more
 * with 4: the 4 processes were busy 70% of the time, this machine's processors 95%: workers, broker and this process \
 share them; more replicas need another machine
 
@@ -199,7 +245,7 @@ share them; more replicas need another machine
 def test_a_step_is_shown_as_soon_as_it_is_known() -> None:
     assert step_text(step(), ASCII).startswith("[ok] 13.0 tasks a second, all ")
     told = step_text(step(of=invalid()), ASCII)
-    assert told.startswith("[x] 13.0 tasks a second, these figures are the generator's")
+    assert told.startswith("[x] 13.0 tasks a second, these figures say nothing of the system")
     assert "   * busy for 97%\n" in told
 
 

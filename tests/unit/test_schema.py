@@ -13,7 +13,7 @@ from jsonschema import Draft7Validator
 
 from harness.config import KEYS
 from harness.expect_run import REASONS
-from harness.model import State
+from harness.model.ledger import State
 from harness.yaml_fields import Keys
 
 pytestmark = pytest.mark.usefixtures("empty_directory")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.model import Summary
+from harness.model.metrics import Summary
 from harness.stats import BUCKET_RATIO, COARSEST_S, FINEST_S, Histogram, percentile, throughput_per_s
 
 ranks = st.one_of(st.integers(1, 100), st.floats(0.01, 100))

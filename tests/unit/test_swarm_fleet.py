@@ -19,8 +19,8 @@ STACK: dict[str, Any] = yaml.safe_load((ROOT / "deploy/swarm/stack.yml").read_te
 SAME = {"command", "extra_hosts", "init", "stop_grace_period", "read_only", "cap_drop", "logging", "healthcheck"}
 #: Those that it takes in another form, or that an engine of a swarm does not take.
 OTHERWISE = {"build", "deploy", "environment", "mem_limit", "pids_limit", "restart", "security_opt", "tmpfs", "volumes"}
-#: Variables that are not settings of the stack: the URL is a secret, and a certificate is a file of one machine.
-ELSEWHERE = {"BROKER_URL", "BROKER_CA", "BROKER_TLS_NAME"}
+#: Variables that have another form: the URL is a secret, and the authorities are a config, which its entrypoint names.
+ELSEWHERE = {"BROKER_URL", "BROKER_CA"}
 
 
 @pytest.mark.parametrize("service", ["worker-a", "worker-b"])
@@ -30,7 +30,12 @@ def test_a_service_of_the_stack_is_that_of_compose(service: str) -> None:
 
     assert set(theirs) <= SAME | OTHERWISE
     assert {key: ours[key] for key in SAME} == {key: theirs[key] for key in SAME}
-    assert ours["environment"] == {k: value for k, value in theirs["environment"].items() if k not in ELSEWHERE}
+    assert ours["environment"].keys() | {"BROKER_URL"} == theirs["environment"].keys()
+    for name in ours["environment"].keys() - ELSEWHERE:
+        assert ours["environment"][name] == theirs["environment"][name]
+    (config,) = ours["configs"]
+    assert theirs["environment"]["BROKER_CA"] == f"${{BROKER_CA:+{config['target']}}}"
+    assert f"BROKER_CA=$${{BROKER_CA:+{config['target']}}}" in ours["entrypoint"][2]
     assert ours["deploy"]["replicas"] == theirs["deploy"]["replicas"]
     assert (limits["memory"], limits["pids"]) == (theirs["mem_limit"], theirs["pids_limit"])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.errors import ExitCode, UsageError
-from harness.model import Threshold
+from harness.model.expectation import Threshold
 from harness.threshold_grammar import (
     DURATION_METRICS,
     LOAD_METRICS,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import io
+import itertools
 import re
+import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +30,18 @@ def pointers() -> Iterator[str]:
                 yield from (str(one.value) for one in choices if isinstance(one, ast.Constant) and one.value)
 
 
+def scripts() -> Iterator[str]:
+    """Yield each place that an error of setup.sh points to: the last word of `fail`, or what `explain` finds."""
+    for path in [ROOT / "setup.sh", *ROOT.glob("deploy/setup/*.sh")]:
+        text = path.read_text(encoding="utf-8").replace("\\\n", " ")
+        for call in re.findall(r"(?<!\w)fail (\d+ .*)", text):
+            words = shlex.shlex(call, posix=True, punctuation_chars=";&|")
+            words.whitespace_split = True
+            yield from list(itertools.takewhile(lambda word: word not in (";", ";;", "&&", "||"), words))[4:5]
+        yield from re.findall(r"place=([\w-]+)", text)
+        yield from re.findall(rf"# {TROUBLESHOOTING}#([\w-]+)", text)
+
+
 def test_every_place_is_above_a_heading_of_its_own() -> None:
     above = re.findall(r'^<a id="([^"]+)"></a>\n## \S', PAGE, re.MULTILINE)
 
@@ -40,6 +55,24 @@ def test_every_place_that_an_error_points_to_is_there() -> None:
 
     assert {"no-broker", "user-refused", "no-worker", "other-arguments", "docker-refuses"} <= pointed
     assert pointed <= set(PLACES)
+
+
+def test_every_place_that_setup_points_to_is_there() -> None:
+    pointed = {place for place in scripts() if place != "$place"}
+
+    assert {"no-python", "another-copy", "step-failed", "no-virtual-host", "docker-refuses", "unhealthy"} <= pointed
+    assert pointed <= set(PLACES)
+
+
+def test_an_error_of_setup_ends_with_its_place_as_those_of_the_commands_do() -> None:
+    script = "source ./setup.sh; (fail 69 what why this no-broker) || true; fail 2 what why this"
+    done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        *("error: what", "  why: why", f"  do:  this  # {TROUBLESHOOTING}#no-broker"),
+        *("error: what", "  why: why", "  do:  this"),
+    ]
 
 
 @pytest.mark.parametrize(

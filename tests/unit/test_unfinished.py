@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from harness.journal import Journal
 from harness.model.expectation import Bounds, RunExpectation
 from harness.model.fault import Fault, FaultKind
 from harness.model.scenario import Scenario, TaskSpec
+from harness.render.runs import runs_document, runs_table
+from harness.render.style import PLAIN
 from harness.resumable import header, refuse_changed
 from harness.task_ids import TaskIds
-from harness.unfinished import UnfinishedRun, unfinished_run, unfinished_runs
+from harness.unfinished import LeftFault, UnfinishedRun, unfinished_run, unfinished_runs
 from tests.sample_reports import BASIC
 
 IDS = TaskIds("0123456789ab")
@@ -136,6 +139,32 @@ def test_a_run_that_nobody_knows_is_no_unfinished_one(tmp_path: Path) -> None:
         unfinished_run(tmp_path, "ffffffffffff")
     assert caught.value.exit_code is ExitCode.USAGE
     assert str(caught.value).startswith("no unfinished run ffffffffffff\n")
+
+
+def noted(number: int, *, undone: bool, command: str) -> dict[str, Any]:
+    fault = {"number": number, "what": f"pause {number}", "target": f"container {number}", "at": 1.0}
+    return {"fault": {**fault, "undone": undone, "command": command}}
+
+
+def test_what_was_applied_last_and_not_undone_is_left_where_a_command_undoes_it(tmp_path: Path) -> None:
+    journal = begun(tmp_path)
+    journal.note(noted(1, undone=False, command="docker unpause 1"))
+    journal.note(noted(2, undone=False, command="docker unpause 2"))
+    journal.note(noted(3, undone=False, command=""))  # it ended with its dispatcher
+    journal.note(noted(4, undone=True, command=""))
+    journal.note(noted(1, undone=True, command="docker unpause 1"))
+    journal.flush()
+    run = unfinished_run(tmp_path, IDS.run_id)
+    assert run.left == (LeftFault(what="pause 2", target="container 2", command="docker unpause 2"),)
+    assert "left applied" not in runs_table([run], PLAIN)  # its dispatcher will undo it
+    journal.close(complete=False)
+    run = unfinished_run(tmp_path, IDS.run_id)
+    assert runs_table([run], PLAIN).endswith(
+        "  dispatch.py --resume 0123456789ab\n"
+        "0123456789ab left applied: pause 2: container 2; undo it: docker unpause 2\n"
+    )
+    (told,) = json.loads(runs_document([run]))["runs"]
+    assert told["left_applied"] == [{"what": "pause 2", "target": "container 2", "command": "docker unpause 2"}]
 
 
 # --- the same scenario ----------------------------------------------------------------------------

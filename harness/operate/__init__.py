@@ -1,0 +1,1 @@
+"""What each command of operate.py does, once its flags are read."""
