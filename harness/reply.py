@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-
 #: Celery's states after which nothing follows.
 FINAL = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
 

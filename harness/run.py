@@ -94,6 +94,7 @@ class Run:
         self._on_note = on_note
         self._held = Held(scenario.task_count, results)
         self.left_at_once = False  # a second interrupt
+        self._going_on = False  # tasks are published and gathered
         self.failed = 0
         self._claimed = 0  # results found elsewhere than in the run's own queue
         self.ids = TaskIds(resume.stem if resume else run_id)
@@ -177,8 +178,10 @@ class Run:
             self._begin(self.courier.now())
         try:
             with suppress(KeyboardInterrupt):  # leaving, but not without the results
+                self._going_on = True
                 self.courier.run()
         finally:
+            self._going_on = False
             with held() as came:  # who wants to leave waits until what was done is undone
                 self._watch.stop()
                 faults = (*self._earlier, *self.faults.finish(interrupted=self.courier.interrupted))
@@ -201,10 +204,10 @@ class Run:
         with suppress(KeyboardInterrupt), self.courier.wait():
             if not self.left_at_once:
                 letters = self._aftermath.expected_dead_letters()
-        with suppress(KeyboardInterrupt):
+        with suppress(KeyboardInterrupt), self.courier.wait():
             self.courier.close()
         if self._judge.newcomers and not self.left_at_once:
-            with suppress(KeyboardInterrupt, UnavailableError):
+            with suppress(KeyboardInterrupt, UnavailableError), self.courier.wait():
                 self._judge.arrived(who_consumes(self._app, self._newcomers.queues), last=True)
         return self._report(stopped_at, letters, faults)
 
@@ -233,12 +236,15 @@ class Run:
         return self.ids.index(task_id) is not None
 
     def interrupt(self) -> None:
-        """Stop publishing and wind up; a second call leaves at once, a further one whatever is going on."""
+        """Stop publishing and wind up; a second call leaves at once, a further one whatever the run is doing.
+
+        Once it has ended, only what is waited for is left: no call keeps the results from being written.
+        """
         further = self.left_at_once
         self._wind_up()
         if self.courier.waiting and not self.ledger.attempted:
             raise KeyboardInterrupt("nothing was published")
-        if further or (self.left_at_once and self.courier.waiting):
+        if (further and self._going_on) or (self.left_at_once and self.courier.waiting):
             raise KeyboardInterrupt
 
     def _wind_up(self) -> None:

@@ -15,7 +15,7 @@ from harness import app_facts, broker
 from harness.baseline import compare
 from harness.errors import ExitCode, HarnessError, UnavailableError
 from harness.fleet import Fleet
-from harness.interrupts import handled, held
+from harness.interrupts import handled
 from harness.measure import Measure
 from harness.model.event import Event
 from harness.model.fault import DISPATCHER, FaultKind
@@ -121,13 +121,18 @@ class Stage:
         if self._measure:
             compared = compare(report, self._measure.baseline, self._measure.rules)
             report = replace(report, thresholds=(*report.thresholds, *compared))
-        with held() as came:
-            path = results.finish(report)
-            self._out.reports.add(report)
-        for _ in came:
+        path = results.finish(report)
+        self._out.reports.add(report)
+
+        def leave() -> None:  # a terminal may not take what is shown
+            further = run.left_at_once
             run.interrupt()
-        self._out.progress.clear()
-        self._out.presenter.finished(report, path)
+            if further:
+                raise KeyboardInterrupt
+
+        with handled(leave):
+            self._out.progress.clear()
+            self._out.presenter.finished(report, path)
         return report
 
     def _ready(

@@ -1,4 +1,4 @@
-"""Checks of the worker containers: made with the settings of now, and sending events where a monitor waits for them."""
+"""The check of what worker containers were made with: the settings of now, or older ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.docker_cli import DockerCli
-from harness.finding import Finding, Level, Problem, good, judged
+from harness.finding import Finding, Problem, good, judged
 from harness.service_status import Container
 
 #: The monitor, as docker-compose.yml calls it.
@@ -22,7 +22,6 @@ class Made:
 
     container: Container
     settings: str  # the checksum
-    sends_events: bool  # as its environment says; a node that was started without can do it no more
 
 
 def made(cli: DockerCli, containers: Sequence[Container]) -> list[Made]:
@@ -35,17 +34,10 @@ def made(cli: DockerCli, containers: Sequence[Container]) -> list[Made]:
     if not running:
         return []
     told = cli.docker("inspect", "--format", "{{json .Config}}", *(one.id for one in running)).splitlines()
-    found = []
-    for container, config in zip(running, map(json.loads, told), strict=True):
-        environment = dict(line.split("=", 1) for line in config["Env"])
-        found.append(
-            Made(
-                container=container,
-                settings=config["Labels"].get(_HASH, ""),
-                sends_events=environment.get("WORKER_EVENTS", "") not in ("", "0"),
-            )
-        )
-    return found
+    return [
+        Made(container=container, settings=config["Labels"].get(_HASH, ""))
+        for container, config in zip(running, map(json.loads, told), strict=True)
+    ]
 
 
 def monitored(listed: Sequence[Container]) -> bool:
@@ -82,17 +74,5 @@ def _checksums(cli: DockerCli) -> dict[str, str]:
     return {line.split()[0]: line.split()[1] for line in lines}
 
 
-def events(there: Sequence[Made], monitor: bool) -> Finding:
-    """Judge whether workers send the events from which the monitor, where it runs, learns of tasks."""
-    if not monitor:
-        return good("events", f"nobody waits for them: {MONITOR} does not run")
-    problems: list[Problem] = [
-        (f"{MONITOR} runs, and {one.container.name} sends no events: its tasks are not shown", "make monitoring")
-        for one in there
-        if not one.sends_events
-    ]
-    return judged("events", problems, f"workers send them, and {MONITOR} shows them", Level.WARNING)
-
-
 #: The checks for which Docker has to tell of containers, by name.
-OF_CONTAINERS = ("container settings", "events")
+OF_CONTAINERS = ("container settings",)

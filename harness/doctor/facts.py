@@ -154,7 +154,7 @@ def _about_containers(
     found = image if isinstance(image, Finding) else unknown("image", image)
     try:
         made = containers.made(cli, own)
-        return found, containers.settings(cli, monitoring, made), containers.events(made, monitored)
+        return found, containers.settings(cli, monitoring, made)
     except UnavailableError as exc:
         return found, *(unknown(check, exc) for check in containers.OF_CONTAINERS)
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from kombu import Connection
 
-from tests.acceptance.rabbit import closed_port
 from tests.acceptance.stack import Stack, rabbitmqctl, wait_until
 
 
@@ -69,27 +66,6 @@ def test_settings_that_containers_were_not_made_with_are_found(stack: Stack) -> 
                 assert f"{stack.name}-{service}-1 was made with other settings than" in found["cause"]
         mend(stack, found)
         assert examined(stack)["container settings"]["level"] == "ok"
-
-
-@pytest.fixture
-def silent_flower(stack: Stack) -> Iterator[str]:
-    """Flower beside workers that send no events; gives its port."""
-    port = str(closed_port())
-    with stack.restored():
-        try:
-            stack.compose("--profile", "monitoring", "up", "--detach", "--build", "--wait", FLOWER_PORT=port)
-            yield port
-        finally:
-            stack.compose("--profile", "monitoring", "rm", "--stop", "--force", "flower")
-
-
-def test_a_monitor_that_nobody_sends_events_to_is_found(stack: Stack, silent_flower: str) -> None:
-    found = examined(stack)["events"]
-    assert found["level"] == "warning"
-    assert f"flower runs, and {stack.name}-worker-a-1 sends no events: its tasks are not shown" in found["cause"]
-    mend(stack, found, FLOWER_PORT=silent_flower)
-    checks = examined(stack)
-    assert {checks[name]["level"] for name in ("events", "container settings")} == {"ok"}
 
 
 # --- hung -----------------------------------------------------------------------------------------

@@ -121,8 +121,8 @@ def test_a_killed_dispatcher_leaves_the_command_that_undoes_its_fault(restored: 
     assert fault["what"] == "pause worker-a at 0.3s for 3s"
     restored.output("sh", "-c", fault["command"])
     assert states(restored) == ["running"] * 2
-    for journal in (restored.root / ".runs").glob("*.jsonl"):
-        journal.unlink()
+    for left in (*restored.root.glob(".runs/*.jsonl"), *restored.root.glob("*.part")):
+        left.unlink()
 
 
 def test_a_service_without_nodes_has_none_afterwards(restored: Stack) -> None:

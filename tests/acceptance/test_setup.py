@@ -7,7 +7,6 @@ import re
 import stat
 import tarfile
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from amqp import Channel, Message
@@ -247,12 +246,13 @@ def test_compose_v1_alone_is_refused_by_name(fresh_copy: Stack, tmp_path_factory
 
 
 def test_clean_and_uninstall_leave_nothing(
-    needs_rabbitmq: object, needs_docker: object, fresh_copy: Stack, tmp_path: Path
+    needs_rabbitmq: object, needs_docker: object, fresh_copy: Stack, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     (fresh_copy.root / ".env").write_text(OWN_LINES)
     before = fresh_copy.files()
-    tarfile.open(tmp_path / "nothing.tar", "w").close()
-    foreign = fresh_copy.output("docker", "import", str(tmp_path / "nothing.tar"))  # has no name either
+    nothing = tmp_path_factory.mktemp("foreign") / "nothing.tar"
+    tarfile.open(nothing, "w").close()
+    foreign = fresh_copy.output("docker", "import", str(nothing))  # has no name either
 
     fresh_copy.output("./setup.sh", "--yes")
     env = (fresh_copy.root / ".env").read_text()

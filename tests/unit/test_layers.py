@@ -143,6 +143,7 @@ OWNERS = {
         "harness.doctor.lint",
         "harness.doctor.nodes",
         "harness.doctor.permissions",
+        "harness.doctor.policies",
         "harness.doctor.topology",
     },
     "amqp": {
