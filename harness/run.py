@@ -155,6 +155,7 @@ class Run:
         self.faults = Faults(
             faults, aim, total=scenario.task_count, now=self.courier.now, on_note=on_note, record=record
         )
+        self._resumed = resume is not None
         self._earlier: tuple[FaultRecord, ...] = ()  # what a dispatcher before this one did
         self._began = False
         self._on_begin, self._on_outcome = on_begin, on_outcome
@@ -302,6 +303,8 @@ class Run:
             notes.append("the embedded broker confirms nothing; the queue is read from the routing key")
         if why := self._judge.overlap_note():
             notes.append(why)
+        if self._resumed:
+            notes.append("the round trip of a result that waited for this dispatcher ends when it was taken")
         if self._claimed:
             notes.append(f"{self._claimed} states were found in {UNREAD_RESULTS}: the reply queue was gone for a while")
         if negative_waits:

@@ -21,9 +21,11 @@ _SHOWN = "shown"
 
 
 def pytest_configure() -> None:
-    """A run in the background ignores Ctrl-C, and so would each command that it tries: they inherit it."""
+    """A run in the background ignores Ctrl-C, one under nohup SIGHUP, and so would each command: they inherit it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in this hook

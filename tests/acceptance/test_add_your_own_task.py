@@ -101,10 +101,10 @@ def test_compose_starts_the_new_worker_as_the_others(needs_docker: None, extende
 
 def test_the_users_may_reach_the_new_queue_after_setup(extended: Stack) -> None:
     """What setup.sh grants comes from the app: no name has to be written there."""
-    script = f"mkdir -p .venv/bin; ln -sf {sys.executable} .venv/bin/python; . deploy/setup/broker.sh; permissions_of "
+    script = f"mkdir -p .venv/bin; ln -sf {sys.executable} .venv/bin/python; . deploy/setup/broker.sh; "
     for role in ("worker", "dispatcher"):
         done = subprocess.run(
-            ["bash", "-c", script + role],
+            ["bash", "-c", f"{script}read_queues; permissions_of {role}"],
             cwd=extended.root,
             env={**os.environ, "PYTHONPATH": ":".join(filter(None, sys.path))},
             capture_output=True,

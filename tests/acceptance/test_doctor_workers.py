@@ -35,7 +35,7 @@ def test_a_healthy_deployment_has_nothing_to_find(user: Command, deployment: Wor
     assert {name: check["cause"] for name, check in checks.items() if check["level"] != "ok"} == {
         "image": "not known: no container of a worker runs"
     }
-    assert len(checks) == 48
+    assert len(checks) == 49
 
 
 def test_a_node_that_lives_and_consumes_nothing_is_found(examine: Any, workers: Workers) -> None:

@@ -40,7 +40,7 @@ def test_a_virtual_host_that_is_not_there(needs_rabbitmq: None, user: Any) -> No
     done = user.dispatch(BROKER_URL="amqp://guest:guest@localhost:5672/no-such-vhost")
 
     assert done.returncode == 69
-    assert heading(done.stderr) == "The broker has no virtual host of this name"
+    assert heading(done.stderr) == "The broker refuses the virtual host"
 
 
 def test_no_worker(broker_url: str, user: Any) -> None:
