@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness import command
+from harness import command, interrupts
 from harness.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -186,4 +186,4 @@ def _resumed(args: argparse.Namespace) -> UnfinishedRun:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(interrupts.last(main()))

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness import command
+from harness import command, interrupts
 from harness.errors import ExitCode, UsageError
 from harness.flags import read
 
@@ -227,4 +227,4 @@ def replicated(
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(interrupts.last(main()))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness import command
+from harness import command, interrupts
 from harness.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -168,4 +168,4 @@ def _count(text: str) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(interrupts.last(main()))

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness import command
+from harness import command, interrupts
 from harness.errors import ExitCode
 from harness.flags import read
 
@@ -172,4 +172,4 @@ def _swarm(stack: str) -> ContainerFleet:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(interrupts.last(main()))
