@@ -182,8 +182,10 @@ class BrokerNode:
 
 
 def _name(connection: Mapping[str, Any]) -> str:
-    """Return the name that a client gave its connection; empty where it gave none."""
-    properties = connection["client_properties"] or []  # [["product", "longstr", "py-amqp"], ...]
+    """Return the name that a client gave its connection; empty where it gave none, or has not come to it yet."""
+    properties = connection["client_properties"]  # [["product", "longstr", "py-amqp"], ...], or "none"
+    if not isinstance(properties, list):
+        return ""
     return next((value for key, _, value in properties if key == "connection_name"), "")
 
 

@@ -138,7 +138,10 @@ class Stack:
 
     def on_broker(self) -> dict[str, Any]:
         """Return the users (with the hashes of their passwords), permissions and vhosts that carry our name."""
-        definitions = json.loads(rabbitmqctl("export_definitions", "-"))
+        # while somebody else makes or deletes a virtual host the command can end in an Erlang error
+        told: list[str] = []
+        wait_until(lambda: told.append(rabbitmqctl("export_definitions", "-")) or told[-1][:2] == '{"', 20, "an answer")
+        definitions = json.loads(told[-1])
         return {
             "users": [user for user in definitions["users"] if user["name"].startswith(self.name)],
             "permissions": [one for one in definitions["permissions"] if one["user"].startswith(self.name)],

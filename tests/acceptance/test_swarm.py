@@ -201,7 +201,7 @@ def test_up_and_down_until_exactly_the_nodes_of_the_containers_consume(swarm: Sw
 
 def test_why_a_node_is_missing_is_said(swarm: Swarm) -> None:
     other = f"{swarm.name}-other"
-    swarm.deploy(other, "nowhere.invalid/worker")
+    swarm.deploy(other, "nowhere.invalid/worker", BROKER_CA_CONFIG=f"{other}-ca")
     try:
         cause = re.compile(rf"{other}_worker-a\.\d\.\w+ is \w+ \(.*\): .*No such image: nowhere\.invalid/worker")
         wait_until(lambda: cause.search(swarm.scale("status", "--stack", other, code=69)), 30, "the cause is told")

@@ -26,6 +26,7 @@ class Pair:
     """A client's and a server's end of connections by way of a relay."""
 
     def __init__(self) -> None:
+        self.others = set(threading.enumerate())
         self._server = socket.create_server(("127.0.0.1", 0))
         self._server.settimeout(ANSWER_S)
         self.relay = Relay("127.0.0.1", self._server.getsockname()[1])
@@ -217,7 +218,7 @@ def test_closed_it_ends_what_stands_and_takes_no_more(pair: Pair, cut: bool) -> 
     if cut:
         pair.relay.cut()
         client.sendall(b"held back")
-    threads = [thread for thread in threading.enumerate() if thread is not threading.current_thread()]
+    threads = set(threading.enumerate()) - pair.others
     pair.relay.close()
     for thread in threads:
         thread.join(ANSWER_S)
