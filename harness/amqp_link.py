@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -13,7 +13,8 @@ from amqp import ChannelError, Message, spec
 from celery import Celery
 
 from harness.broker import SILENCE_S, dial
-from harness.link import Callbacks, text_of
+from harness.link import Callbacks, Destination, text_of
+from harness.outgoing import Outgoing
 
 #: How long a connection may take to come up, in seconds.
 CONNECT_TIMEOUT_S = 4.0
@@ -55,19 +56,21 @@ class AmqpLink(Callbacks):
             url, connect_timeout=CONNECT_TIMEOUT_S, transport_options=options, heartbeat=self._heartbeat_s
         )
         self.outages = (*self._connection.connection_errors, *self._connection.channel_errors, OSError)
-        self._waiting: dict[int, str] = {}  # delivery tag -> task id, in publishing order
+        self._destinations: list[Destination] = []
+        self._outgoing: dict[Destination, Outgoing] = {}
         # the last replies taken: all that the broker may send again, since an acknowledgement can get lost
         self._handled: dict[tuple[Any, ...], None] = {}
         self._reply_tag = self._settled_tag = 0  # the last reply taken, and the last one acknowledged
         self._beat_at = 0.0
 
-    def open(self) -> None:
-        """Connect, select confirms, declare and consume the reply queue."""
+    def open(self, destinations: Iterable[Destination]) -> None:
+        """Connect, open a channel for each destination, declare and consume the reply queue."""
+        self._destinations = list(destinations)
         dial(self._connection)
         self._amqp = self._connection.connection
         self._amqp.on_blocked = self._block
         self._amqp.on_unblocked = self._unblock
-        self._open_out()
+        self._outgoing = {where: Outgoing(self._amqp, where, self) for where in self._destinations}
         self._in = self._connection.channel()
         self._in.queue_declare(
             queue=self._reply_queue,
@@ -78,39 +81,30 @@ class AmqpLink(Callbacks):
         self._in.basic_qos(0, REPLY_PREFETCH, False)
         self._in.basic_consume(self._reply_queue, callback=self._on_message)
 
-    def _open_out(self) -> None:
-        self._waiting.clear()
-        self._tag = 0
-        self._out = self._connection.channel()
-        self._out.confirm_select()
-        self._out.events["basic_ack"].add(self._on_ack)
-        self._out.events["basic_nack"].add(self._on_nack)
-        self._out.events["basic_return"].add(self._on_return)
-
     def reopen(self) -> None:
         self._connection.collect()
         self._reply_tag = self._settled_tag = 0
         self.blocked = False
-        self.open()
+        self.open(self._destinations)
 
     def renew(self) -> None:
-        """Publish on a new channel from now on. Only while nothing is unconfirmed: confirms come on the old one.
+        """Publish on new channels from now on. Only while nothing is unconfirmed: confirms come on the old ones.
 
         RabbitMQ 3.10.8 answers `basic.nack` to all that is published on some channels that were opened while a queue
         of a cluster had no leader, for as long as the channel is open; on a new one it confirms.
         """
-        self._out.close()
-        self._open_out()
+        for outgoing in self._outgoing.values():
+            outgoing.renew()
 
     @property
     def unconfirmed(self) -> int:
-        return len(self._waiting)
+        return sum(outgoing.unconfirmed for outgoing in self._outgoing.values())
 
     @property
     def unsettled(self) -> int:
         return self._reply_tag - self._settled_tag
 
-    def publish(self, task_id: str, headers: dict[str, Any], body: bytes, exchange: str, routing_key: str) -> None:
+    def publish(self, task_id: str, headers: dict[str, Any], body: bytes, destination: Destination) -> None:
         message = Message(
             body,
             application_headers=headers,
@@ -121,10 +115,7 @@ class AmqpLink(Callbacks):
             reply_to=self._reply_queue,
             expiration=self._expiration_ms,
         )
-        self._tag += 1
-        self._waiting[self._tag] = task_id
-        mandatory, immediate = True, False
-        self._out.send_method(spec.Basic.Publish, "Bssbb", (0, exchange, routing_key, mandatory, immediate), message)
+        self._outgoing[destination].publish(task_id, message)
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -155,13 +146,22 @@ class AmqpLink(Callbacks):
             if exc.errno is not None:  # not ours: the operating system gave the connection up
                 raise
         except ChannelError as exc:
+            self._closed(exc)
+
+    def _closed(self, exc: ChannelError | None) -> None:
+        """Refuse what waits on channels that the broker closed: publishing it again would end the same way."""
+        while exc:
             if exc.method_sig != spec.Basic.Publish:
-                raise
-            # no such exchange, or no permission to publish there: publishing again would end the same way
-            refused = list(self._waiting.values())
-            self._open_out()
-            for task_id in refused:
-                self.on_refusal(task_id, str(exc))
+                raise exc
+            closed = [outgoing for outgoing in self._outgoing.values() if outgoing.closed]
+            for outgoing in closed:
+                outgoing.refuse(str(exc))  # no such exchange, or no permission to publish there
+            try:
+                for outgoing in closed:
+                    outgoing.renew()
+                exc = None
+            except ChannelError as another:  # closed meanwhile
+                exc = another
 
     def settle(self) -> None:
         self._in.basic_ack(self._reply_tag, multiple=True)
@@ -182,30 +182,6 @@ class AmqpLink(Callbacks):
         self._connection.collect()
 
     # --- what the broker says -----------------------------------------------------------------------
-
-    def _on_ack(self, tag: int, multiple: bool) -> None:
-        for task_id in self._take(tag, multiple):
-            self.on_confirm(task_id)
-
-    def _on_nack(self, tag: int, multiple: bool) -> None:
-        for task_id in self._take(tag, multiple):
-            self.on_nack(task_id)
-
-    def _take(self, tag: int, multiple: bool) -> list[str]:
-        if not multiple:
-            task_id = self._waiting.pop(tag, None)
-            return [] if task_id is None else [task_id]
-        tags = []
-        for waiting in self._waiting:
-            if waiting > tag:
-                break
-            tags.append(waiting)
-        return [self._waiting.pop(waiting) for waiting in tags]
-
-    def _on_return(self, exc: Exception, exchange: str, routing_key: str, message: Any) -> None:
-        # the broker confirms a returned message as well, after this
-        reason = f"no queue takes it: exchange {exchange!r}, routing key {routing_key!r} (NO_ROUTE)"
-        self.on_refusal(message.properties["correlation_id"], reason)
 
     def _on_message(self, message: Any) -> None:
         self._reply_tag = message.delivery_tag

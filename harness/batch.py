@@ -9,6 +9,7 @@ from typing import Any
 from celery import Celery
 from kombu.serialization import dumps
 
+from harness.link import Destination
 from harness.model.scenario import TaskSpec
 
 
@@ -16,8 +17,7 @@ from harness.model.scenario import TaskSpec
 class Batch:
     """Messages of one TaskSpec: what Celery's own factory builds, once, with the id left to fill in."""
 
-    exchange: str
-    routing_key: str
+    destination: Destination
     headers: Mapping[str, Any]
     body: bytes
 
@@ -29,13 +29,12 @@ class Batch:
         if spec.queue is None:
             route = app.amqp.router.route({}, spec.task, spec.args, dict(spec.kwargs))
             queue = route["queue"]
-            exchange, routing_key = queue.exchange.name, route.get("routing_key") or queue.routing_key
+            destination = Destination(queue.exchange.name, route.get("routing_key") or queue.routing_key)
         else:
-            exchange, routing_key = "", spec.queue  # the default exchange: to this queue, whatever is bound to it
+            destination = Destination("", spec.queue)  # the default exchange: to this queue, whatever is bound to it
         _, _, body = dumps(message.body, serializer="json")  # kombu's JSON, which the worker decodes
         return cls(
-            exchange=exchange,
-            routing_key=routing_key,
+            destination=destination,
             headers={**message.headers, "run_id": run_id},
             body=body.encode() if isinstance(body, str) else body,
         )

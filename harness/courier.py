@@ -148,7 +148,7 @@ class Courier:
             OSError, amqp errors: as `Link.open`.
         """
         try:
-            self._link.open()
+            self._link.open(dict.fromkeys(batch.destination for batch in self._batches.values()))
             if not self._resumed:
                 self._note_attempts()
         except BaseException:
@@ -335,7 +335,7 @@ class Courier:
     def _send(self, entry: Entry) -> None:
         batch = self._batches[id(entry.spec)]
         task_id = self._ids.at(entry.index)
-        self._link.publish(task_id, batch.headers_for(task_id), batch.body, batch.exchange, batch.routing_key)
+        self._link.publish(task_id, batch.headers_for(task_id), batch.body, batch.destination)
 
     def _note_attempts(self) -> None:
         """Put the next ids on disk, before they are published: what is published is never unknown to a resume."""

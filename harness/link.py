@@ -5,9 +5,16 @@ A link knows task ids and bytes; which id means what is the courier's and the le
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
+
+
+class Destination(NamedTuple):
+    """Where a message is published."""
+
+    exchange: str
+    routing_key: str
 
 
 class Link(Protocol):
@@ -28,13 +35,13 @@ class Link(Protocol):
     @property
     def unsettled(self) -> int: ...
 
-    def open(self) -> None: ...
+    def open(self, destinations: Iterable[Destination]) -> None: ...
 
     def reopen(self) -> None: ...
 
     def renew(self) -> None: ...
 
-    def publish(self, task_id: str, headers: dict[str, Any], body: bytes, exchange: str, routing_key: str) -> None: ...
+    def publish(self, task_id: str, headers: dict[str, Any], body: bytes, destination: Destination) -> None: ...
 
     def together(self) -> AbstractContextManager[None]: ...
 

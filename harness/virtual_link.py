@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from celery import Celery
 from kombu import Consumer, Exchange, Producer, Queue
 
-from harness.link import Callbacks, text_of
+from harness.link import Callbacks, Destination, text_of
 
 
 class VirtualLink(Callbacks):
@@ -27,14 +27,15 @@ class VirtualLink(Callbacks):
         self.unconfirmed = 0
         self.unsettled = 0
 
-    def open(self) -> None:
+    def open(self, destinations: Iterable[Destination] = ()) -> None:
         channel = self._connection.channel()
         self._producer = Producer(channel)
         queue = Queue(self._reply_queue, Exchange(""), routing_key=self._reply_queue, durable=False)
         self._consumer = Consumer(channel, [queue], callbacks=[self._on_body], no_ack=True, accept=["json"])
         self._consumer.consume()
 
-    reopen = open
+    def reopen(self) -> None:
+        self.open()
 
     def renew(self) -> None:
         raise NotImplementedError("these transports refuse nothing")
@@ -42,14 +43,14 @@ class VirtualLink(Callbacks):
     def together(self) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def publish(self, task_id: str, headers: dict[str, Any], body: bytes, exchange: str, routing_key: str) -> None:
+    def publish(self, task_id: str, headers: dict[str, Any], body: bytes, destination: Destination) -> None:
         self._producer.publish(
             body,
             headers=headers,
             content_type="application/json",
             content_encoding="utf-8",
-            exchange=exchange,
-            routing_key=routing_key,
+            exchange=destination.exchange,
+            routing_key=destination.routing_key,
             correlation_id=task_id,
             reply_to=self._reply_queue,
         )

@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -150,23 +151,26 @@ def test_a_consumer_that_does_not_answer_is_counted(workers: Any, user: Any) -> 
     )
 
 
-@pytest.fixture
-def without_exchange(deployment: Any) -> Iterator[str]:
-    """The deployment's URL for a user who may do everything but publish to the tasks' exchange."""
-    name, vhost = f"test-no-exchange-{os.getpid()}", deployment.url.rpartition("/")[2]
+@contextmanager
+def another_user(url: str, writes: str, topics: str) -> Iterator[str]:
+    """Give the URL for a user who may do everything but publish: only to these exchanges, only with these keys."""
+    name, vhost = f"test-publisher-{os.getpid()}", url.rpartition("/")[2]
+    granted = f'<<"{name}">>, <<"{vhost}">>'
     erlang(
         f'rabbit_auth_backend_internal:add_user(<<"{name}">>, <<"SECRET">>, <<"test">>), '
-        f'rabbit_auth_backend_internal:set_permissions(<<"{name}">>, <<"{vhost}">>, '
-        f'<<".*">>, <<"^(?!tasks$).*">>, <<".*">>, <<"test">>).'
+        f'rabbit_auth_backend_internal:set_permissions({granted}, <<".*">>, <<"{writes}">>, <<".*">>, <<"test">>), '
+        f'rabbit_auth_backend_internal:set_topic_permissions({granted}, <<"tasks">>, <<"{topics}">>, <<".*">>, '
+        f'<<"test">>).'
     )
-    yield deployment.url.replace("guest:guest", f"{name}:SECRET")
-    erlang(f'rabbit_auth_backend_internal:delete_user(<<"{name}">>, <<"test">>).')
+    try:
+        yield url.replace("guest:guest", f"{name}:SECRET")
+    finally:
+        erlang(f'rabbit_auth_backend_internal:delete_user(<<"{name}">>, <<"test">>).')
 
 
-def test_a_broker_that_refuses_the_messages_is_not_asked_again(
-    deployment: Any, without_exchange: str, user: Any
-) -> None:
-    done, results = failed(user, BROKER_URL=without_exchange)
+def test_a_broker_that_refuses_the_messages_is_not_asked_again(deployment: Any, user: Any) -> None:
+    with another_user(deployment.url, writes="^(?!tasks$).*", topics=".*") as url:
+        done, results = failed(user, BROKER_URL=url)
 
     reason = "Basic.publish: (403) ACCESS_REFUSED - access to exchange 'tasks'"
     assert all(outcome["error"].startswith(reason) for outcome in results["outcomes"])
@@ -176,3 +180,20 @@ def test_a_broker_that_refuses_the_messages_is_not_asked_again(
     assert done.stdout.count("Note:") <= 1
     assert "SECRET" not in done.stdout + json.dumps(results)
     assert messages(deployment.url).keys() <= {"queue_b.dead"}  # of the tests before
+
+
+def test_what_the_broker_refuses_to_one_queue_takes_nothing_from_another(deployment: Any, user: Any) -> None:
+    """The broker closes the channel for it: what else was on the way there would be called refused as well."""
+    tasks = [{"task": name, "count": 50, "kwargs": {"work_s": 0}} for name in ("task_a", "task_b")]
+    scenarios = {"halved": {"description": "One of two queues", "tasks": tasks}}
+    workers = {"worker-a": {"queue": "queue_a"}, "worker-b": {"queue": "queue_b"}}
+    config = {"version": 1, "workers": workers, "scenarios": scenarios}
+    (user.directory / "halved.yml").write_text(json.dumps(config))
+    with another_user(deployment.url, writes=".*", topics="^queue_a$") as url:
+        _, results = failed(user, "halved", "--config", "halved.yml", BROKER_URL=url)
+
+    ended = {(outcome["task"], outcome["state"]) for outcome in results["outcomes"]}
+    assert ended == {("task_a", "succeeded"), ("task_b", "unacknowledged")}
+    assert (results["ledger"]["succeeded"], results["ledger"]["duplicated"]) == (50, 0)
+    errors = {outcome["error"] for outcome in results["outcomes"] if outcome["error"]}
+    assert all("access to topic 'queue_b'" in error for error in errors), errors

@@ -24,9 +24,9 @@ def test_a_message_is_the_one_that_celery_builds_for_the_same_id_and_its_run() -
 
 def test_it_goes_where_the_app_routes_the_task() -> None:
     batch = Batch.build(celery_app.app, TaskSpec(task="task_b"), IDS.run_id, expires_s=90.0)
-    assert (batch.exchange, batch.routing_key) == ("tasks", "queue_b")
+    assert batch.destination == ("tasks", "queue_b")
 
 
 def test_a_probe_goes_to_the_queue_that_it_names_and_not_where_the_app_routes_it() -> None:
     batch = Batch.build(celery_app.app, TaskSpec(task="task_b", queue="queue_a"), IDS.run_id, expires_s=90.0)
-    assert (batch.exchange, batch.routing_key) == ("", "queue_a")
+    assert batch.destination == ("", "queue_a")
