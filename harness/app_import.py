@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 
 from harness import broker
 from harness.command import PACKAGES
-from harness.errors import ConfigError
+from harness.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from celery import Celery
+
+#: Celery reads it before the app's own setting, as it does two more for what is read and what is written alone.
+OVERRIDES = "CELERY_BROKER_URL"
 
 
 def load_app(module: str, root: Path) -> Celery:
@@ -27,7 +30,7 @@ def load_app(module: str, root: Path) -> Celery:
 
     Raises:
         ConfigError: It cannot be imported, or Celery cannot use what it says. The first line says where.
-        UsageError: Its broker cannot be used here.
+        UsageError: Its broker cannot be used here, or the environment names another one.
     """
     try:
         imported = importlib.import_module(module)
@@ -40,8 +43,21 @@ def load_app(module: str, root: Path) -> Celery:
             raise  # this Python is another than the project's, which `command.told` says
         raise _mistake(exc, module, root) from exc
     broker.check_url(url)
+    _check_overrides(app, module, url)
     os.environ["BROKER_URL"] = url
     return app
+
+
+def _check_overrides(app: Celery, module: str, url: str) -> None:
+    """Refuse a variable that Celery reads instead of the app's broker: containers have .env, and would be elsewhere."""
+    used = {"CELERY_BROKER_WRITE_URL": app.conf.broker_write_url, "CELERY_BROKER_READ_URL": app.conf.broker_read_url}
+    for variable, taken in used.items():
+        if taken != url and (set_as := next((name for name in (variable, OVERRIDES) if os.environ.get(name)), None)):
+            raise UsageError(
+                f"{set_as} is set to another broker than {module}.BROKER_URL",
+                why=f"Celery takes it instead: {broker.public_url(taken)}, not {broker.public_url(url)}",
+                fix=f"unset {set_as}, or set BROKER_URL to the same",
+            )
 
 
 def _mistake(exc: BaseException, module: str, root: Path) -> ConfigError:

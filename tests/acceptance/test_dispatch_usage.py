@@ -35,6 +35,17 @@ def refused(user: Any, *arguments: str, **environment: str) -> str:
     return str(done.stderr)
 
 
+@pytest.mark.parametrize("variable", ["CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"])
+def test_a_variable_by_which_celery_goes_to_another_broker(user: Any, nobody: str, variable: str) -> None:
+    """Celery reads them before the app's own setting; the containers, which have .env, would be elsewhere."""
+    what, why, fix = refused(user, BROKER_URL=nobody, **{variable: "amqp://user:SECRET@elsewhere//"}).splitlines()
+
+    assert what == f"error: {variable} is set to another broker than celery_app.BROKER_URL"
+    used, own = "amqp://user@elsewhere//", nobody.replace(":SECRET", "")
+    assert why == f"  why: Celery takes it instead: {used}, not {own}"
+    assert fix.startswith(f"  try: unset {variable}, or set BROKER_URL to the same")
+
+
 # --- flags ----------------------------------------------------------------------------------------
 
 
