@@ -38,6 +38,7 @@ class Ledger:
         self._recovered = 0
         self._unexpected = 0
         self._ended = dict.fromkeys(State, 0)
+        self._left: frozenset[int] = frozenset()  # ids that were closed without a final state
 
     # --- what happens, in the order in which it can ---------------------------------------------
 
@@ -51,9 +52,10 @@ class Ledger:
     def confirm(self, index: int, at: float) -> Entry | None:
         """Note that the broker has taken the message; return its entry where this was news and it is in flight.
 
-        A returned message is confirmed too, after it was refused: it was taken by no queue, so it does not count.
+        A returned message is confirmed too, after it was refused: it was taken by no queue, so it does not count. Nor
+        does what comes after `close`.
         """
-        if self._flags[index] & (_CONFIRMED | _REFUSED):
+        if index in self._left or self._flags[index] & (_CONFIRMED | _REFUSED):
             return None
         self._flags[index] |= _CONFIRMED
         self.acknowledged += 1
@@ -82,8 +84,13 @@ class Ledger:
         self._flags[index] |= _REPUBLISHED
 
     def receive(self, reply: Reply) -> Outcome | None:
-        """Take a state of a task; return its outcome where the state is final and the first such."""
+        """Take a state of a task; return its outcome where the state is final and the first such.
+
+        What comes after `close` to an id that ended there changes nothing: it is in no second column, and no duplicate.
+        """
         index = self._ids.index(reply.task_id)
+        if index in self._left:
+            return None
         if index is None or index >= len(self._flags):
             self._unexpected += 1
             return None
@@ -109,6 +116,7 @@ class Ledger:
 
     def close(self, locate: Callable[[Entry], tuple[State, str]]) -> list[Outcome]:
         """End every id still in flight; `locate` says in which column, and where it was found or why not."""
+        self._left = frozenset(self.in_flight)
         outcomes = []
         for entry in list(self.in_flight.values()):
             state, words = locate(entry)

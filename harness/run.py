@@ -14,7 +14,7 @@ from celery import Celery
 from harness import app_facts, broker, dead_letters
 from harness.aftermath import Aftermath, not_looked_for
 from harness.checks import Judge
-from harness.courier import WINDOW, Courier, reply_queue
+from harness.courier import Courier, reply_queue
 from harness.earlier_faults import earlier_faults
 from harness.errors import UnavailableError
 from harness.fault_actions import Actions
@@ -35,6 +35,7 @@ from harness.model.report import MAX_HELD, Report
 from harness.model.scenario import Scenario
 from harness.model.topology import Roster
 from harness.newcomers import Newcomers, who_consumes
+from harness.publisher import WINDOW
 from harness.relay import Relay, through
 from harness.replay import replay
 from harness.results_file import ResultsFile

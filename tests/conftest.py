@@ -30,8 +30,9 @@ from harness.model.topology import Roster, WorkerSpec
 pytest_plugins = ["tests.parallel"]
 
 ROOT = Path(__file__).resolve().parent.parent
-for _name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "ARGS"):
-    os.environ.pop(_name, None)  # a make that a test runs is a user's own, not a part of `make test`
+# a make that a test runs is a user's own, not a part of `make test`; and Python keeps what it compiled, as for a user
+for _name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "ARGS", "PYTHONDONTWRITEBYTECODE"):
+    os.environ.pop(_name, None)
 #: How long a worker may take to consume, or to stop, in seconds.
 READY_S = 30.0
 
@@ -317,7 +318,6 @@ def user(project: Path, tmp_path: Path) -> Iterator[Command]:
     directory = tmp_path / "user"
     directory.mkdir()
     environment = {
-        "PYTHONDONTWRITEBYTECODE": "",
         "NO_COLOR": "",
         "FORCE_COLOR": "",
         "TERM": "xterm",

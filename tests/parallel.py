@@ -1,7 +1,8 @@
 """The suite on several processes (`pytest -n`): which tests share one, and what all of them tell at the end.
 
-What shares a costly fixture shares a process: the tests of one module, and all of those that use the project as
-./setup.sh installed it. So do those that install copies of their own: they build images. The unit tests fill the gaps.
+What shares a costly fixture shares a process: the tests of one module. Those that use the project as ./setup.sh
+installed it are more than a third of the whole, so every other module of them has an installation of its own. Those
+that install copies of their own share one process: they build images. The unit tests fill the gaps.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import pytest
 
 #: Services that are missing, each with why and with what enables it.
 _unproved: dict[str, str] = {}
-#: Fixtures, and the process in which what uses them runs; the first counts.
-_GROUPS = {"installed": "installed", "needs_docker": "copies", "fresh_copy": "copies"}
+#: How many processes install the project for the tests that share an installation.
+_INSTALLATIONS = 2
 _SHOWN = "shown"
 
 
@@ -32,11 +33,28 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not hasattr(config, "workerinput"):
         return  # one process runs them all
+    sharing = sorted({item.path.stem for item in items if "installed" in _fixtures(item)})
     for item in items:
-        used = getattr(item, "fixturenames", ())
-        group = next((group for fixture, group in _GROUPS.items() if fixture in used), None)
-        if group or item.path.parent.name != "unit":
-            item.add_marker(pytest.mark.xdist_group(group or item.path.stem))
+        if group := _group(item, sharing):
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
+def _group(item: pytest.Item, sharing: list[str]) -> str:
+    """Return the name of what shares a process with a test; empty where it may run anywhere.
+
+    Args:
+        sharing: The modules that use the shared installation.
+    """
+    used = _fixtures(item)
+    if "installed" in used:
+        return f"installed-{sharing.index(item.path.stem) % _INSTALLATIONS}"
+    if "needs_docker" in used or "fresh_copy" in used:
+        return "copies"
+    return item.path.stem if item.path.parent.name != "unit" else ""
+
+
+def _fixtures(item: pytest.Item) -> tuple[str, ...]:
+    return tuple(getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture

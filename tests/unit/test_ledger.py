@@ -298,3 +298,17 @@ def test_columns_add_up_whatever_happens_in_whatever_order(events: list[tuple[st
     assert book.counts.attempted == 5
     assert book.counts.unexpected == sum(what == "alien" for what, _ in events)
     assert not book.in_flight
+
+
+def test_what_comes_after_the_end_of_a_run_moves_no_id_to_another_column() -> None:
+    book = ledger(attempted=2)
+    book.attempt(2, SPEC, 1.0)
+    book.receive(reply("SUCCESS"))
+    closed = book.close(lambda entry: (State.UNFINISHED, "queued"))
+    assert [outcome.index for outcome in closed] == [1, 2]
+
+    before = book.counts
+    assert book.receive(reply("STARTED", 1)) is None
+    assert book.receive(reply("SUCCESS", 1)) is None
+    assert book.confirm(2, 9.0) is None
+    assert book.counts == before
