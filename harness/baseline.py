@@ -128,6 +128,9 @@ def _compared(report: Report, baseline: Baseline, rule: Rule) -> Check:
     if before_s is None or now_s is None:
         who = "the baseline" if before_s is None else "this run"
         return Check(name=name, passed=False, evidence=f"nothing was measured in {who}")
+    if count < rule.takes:  # in the baseline as many: it is of the same load
+        most = f"{duration_text(now_s)}, was {duration_text(before_s)}, over {count:,} measured"
+        return Check(name=name, passed=False, evidence=f"{most}: too few, {rule.aggregate} takes {rule.takes:,}")
     more_s = abs(before_s) * rule.share if rule.share is not None else rule.more_s or 0.0
     change = f" ({100 * (now_s - before_s) / before_s:+.1f}%)" if before_s > 0 else ""
     evidence = f"{duration_text(now_s)}, was {duration_text(before_s)}{change}, over {count:,} measured"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from harness.errors import UsageError
 from harness.quantities import NUMBER, duration_s
 from harness.spelling import choices, hint
+from harness.stats import fewest
 from harness.yaml_scalars import shown
 
 METRICS = ("run_time", "queue_wait", "round_trip", "wall")
@@ -23,6 +24,7 @@ AGGREGATES: Mapping[str, str] = {
     "p(99)": "p99_s",
 }
 
+_PERCENTILE = re.compile(r"p\((\d+)\)")
 _PERCENT = re.compile(rf"{NUMBER}%")
 _ALMOST_PERCENTILE = re.compile(r"[pP]?[ \t]*\(?[ \t]*([0-9]+)[ \t]*\)?")
 
@@ -40,6 +42,12 @@ class Rule:
     @property
     def figure(self) -> str:
         return self.metric if self.aggregate is None else f"{self.metric}.{self.aggregate}"
+
+    @property
+    def takes(self) -> int:
+        """How many values the figure takes: a percentile of fewer would be the largest of them."""
+        rank = _PERCENTILE.fullmatch(self.aggregate or "")
+        return fewest(float(rank[1])) if rank else 1
 
     @property
     def allowed(self) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness.errors import ExitCode
 from harness.load_plan import LoadPlan
 from harness.model.load import LoadModel
-from harness.model.report import Check, Report
+from harness.model.report import Check, Report, not_held, verdict
 from harness.stats import Histogram, fewest
 
 SCHEMA_VERSION = 1
@@ -130,22 +130,20 @@ class LoadReport:
 
     @property
     def failed_checks(self) -> tuple[Check, ...]:
-        return tuple(check for check in self.checks if not check.passed)
+        return not_held(self.checks)
 
     @property
     def crossed(self) -> tuple[Check, ...]:
-        return tuple(threshold for threshold in self.thresholds if not threshold.passed)
+        return not_held(self.thresholds)
 
     @property
     def exit_code(self) -> ExitCode:
-        """The one verdict: exit code, last line and JSON all come from here."""
-        if self.run.interrupted:
-            return ExitCode.INTERRUPTED
-        if self.invalid:
-            return ExitCode.UNAVAILABLE
-        if self.failed_checks or not self.checks:
-            return ExitCode.CHECK_FAILED
-        return ExitCode.THRESHOLD if self.crossed else ExitCode.OK
+        return verdict(
+            interrupted=self.run.interrupted,
+            invalid=bool(self.invalid),
+            checks=self.checks,
+            thresholds=self.thresholds,
+        )
 
     @property
     def achieved_per_s(self) -> float:

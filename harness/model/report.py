@@ -27,6 +27,26 @@ class Check:
     evidence: str  # what was seen, with numbers; for a failure the first offenders by name
 
 
+def not_held(checks: tuple[Check, ...]) -> tuple[Check, ...]:
+    return tuple(check for check in checks if not check.passed)
+
+
+def verdict(*, interrupted: bool, invalid: bool, checks: tuple[Check, ...], thresholds: tuple[Check, ...]) -> ExitCode:
+    """Return the one verdict, of a run as of a load: exit code, last line and JSON all come from here.
+
+    Args:
+        invalid: Whether it was not what was asked for; then its checks and figures mean nothing.
+        checks: Without any, nothing was proved, and that is a failure.
+    """
+    if interrupted:
+        return ExitCode.INTERRUPTED
+    if invalid:
+        return ExitCode.UNAVAILABLE
+    if not_held(checks) or not checks:
+        return ExitCode.CHECK_FAILED
+    return ExitCode.THRESHOLD if not_held(thresholds) else ExitCode.OK
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """Everything that a run produced; every output is rendered from this one value."""
@@ -52,11 +72,11 @@ class Report:
 
     @property
     def failed_checks(self) -> tuple[Check, ...]:
-        return tuple(check for check in self.checks if not check.passed)
+        return not_held(self.checks)
 
     @property
     def crossed(self) -> tuple[Check, ...]:
-        return tuple(threshold for threshold in self.thresholds if not threshold.passed)
+        return not_held(self.thresholds)
 
     @property
     def invalid(self) -> tuple[FaultRecord, ...]:
@@ -65,11 +85,6 @@ class Report:
 
     @property
     def exit_code(self) -> ExitCode:
-        """The one verdict: exit code, last line and JSON all come from here."""
-        if self.interrupted:
-            return ExitCode.INTERRUPTED
-        if self.invalid:
-            return ExitCode.UNAVAILABLE
-        if self.failed_checks or not self.checks:
-            return ExitCode.CHECK_FAILED
-        return ExitCode.THRESHOLD if self.crossed else ExitCode.OK
+        return verdict(
+            interrupted=self.interrupted, invalid=bool(self.invalid), checks=self.checks, thresholds=self.thresholds
+        )

@@ -261,8 +261,15 @@ def slower(wall_s: float) -> Report:
     return replace(report, metrics=replace(report.metrics, wall_s=wall_s))
 
 
+def test_a_percentile_of_too_few_values_is_no_measure(tmp_path: Path) -> None:
+    report = basic()
+    (check,) = compare(report, baseline(tmp_path, report), [parse_rule("round_trip.p(95):10%")])
+    assert (check.passed, report.metrics.round_trip.count) == (False, 2)
+    assert check.evidence.endswith("over 2 measured: too few, p(95) takes 20")
+
+
 def test_the_same_run_is_never_slower_than_itself(tmp_path: Path) -> None:
-    rules = ["run_time.avg", "queue_wait.med", "round_trip.p(99)", "round_trip.min", "run_time.max", "wall"]
+    rules = ["run_time.avg", "queue_wait.med", "round_trip.p(50)", "round_trip.min", "run_time.max", "wall"]
     checks = compare(basic(), baseline(tmp_path, basic()), [parse_rule(f"{rule}:0%") for rule in rules])
     assert all(check.passed for check in checks)
     assert len(checks) == len(rules)
