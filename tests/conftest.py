@@ -26,6 +26,7 @@ from celery import Celery
 from harness import broker, roster
 from harness.fleet import worker_command
 from harness.model.topology import Roster, WorkerSpec
+from tests.erlang import erlang
 
 pytest_plugins = ["tests.parallel"]
 
@@ -85,12 +86,6 @@ def needs_docker(missing: Callable[[str, str, str], None]) -> None:
 
 def _admin() -> list[str]:
     return ["rabbitmqctl"] if os.geteuid() == 0 else ["sudo", "--non-interactive", "rabbitmqctl"]
-
-
-def erlang(expression: str) -> str:
-    """Evaluate an expression in the broker; one call where several rabbitmqctl commands would take seconds."""
-    done = subprocess.run([*_admin(), "--quiet", "eval", expression], capture_output=True, text=True, check=True)
-    return done.stdout
 
 
 class Vhosts:

@@ -16,6 +16,7 @@ from kombu import Connection
 
 from harness.broker import dial
 from tests.conftest import eventually
+from tests.erlang import erlang
 
 #: Where RabbitMQ's packages install it.
 INSTALLED = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
@@ -88,7 +89,7 @@ class OwnBroker:
 
     def evaluate(self, expression: str) -> str:
         """Evaluate an Erlang expression in the node."""
-        return self.rabbitmqctl("eval", expression)
+        return erlang(expression, self.name)
 
     def environment(self) -> dict[str, str]:
         """Return the node's settings, as its own variables."""

@@ -15,7 +15,8 @@ from kombu import Connection
 
 from harness.model.topology import WorkerSpec
 from tests.acceptance.rabbit import OF_THE_WORKERS, messages, queues
-from tests.conftest import WORKER_A, WORKER_B, erlang, eventually
+from tests.conftest import WORKER_A, WORKER_B, eventually
+from tests.erlang import erlang
 
 
 def failed(user: Any, *arguments: str, **environment: str) -> tuple[Any, dict[str, Any]]:

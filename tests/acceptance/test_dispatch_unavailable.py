@@ -15,7 +15,8 @@ from kombu import Connection
 from harness.model.topology import WorkerSpec
 from tests.acceptance.proxy import proxied
 from tests.acceptance.rabbit import OF_THE_WORKERS, closed_port, messages, queues
-from tests.conftest import WORKER_A, erlang, eventually
+from tests.conftest import WORKER_A, eventually
+from tests.erlang import erlang
 
 WAYS_ON = ("./setup.sh", "BROKER_URL=", "--embedded")
 

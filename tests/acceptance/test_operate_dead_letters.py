@@ -19,7 +19,8 @@ import pytest
 from harness.model.topology import WorkerSpec
 from tests.acceptance.frames import BASIC_ACK, BASIC_PUBLISH, intercepted
 from tests.acceptance.terminal import CTRL_C, OnTerminal
-from tests.conftest import ROOT, Workers, erlang, eventually
+from tests.conftest import ROOT, Workers, eventually
+from tests.erlang import erlang
 from tests.integration.caller import Caller
 from worker.topology import dead_name, declare
 

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 import amqp
 
-from tests.conftest import Workers, erlang, eventually
+from tests.conftest import Workers, eventually
+from tests.erlang import erlang
 from worker.topology import dead_name
 
 FINAL = {"SUCCESS", "FAILURE", "REVOKED"}

@@ -16,6 +16,7 @@ import pytest
 
 from harness.errors import UnavailableError
 from harness.relay import Relay, address, through
+from tests.conftest import eventually
 
 #: How long an answer may take, and how long silence is listened to, in seconds.
 ANSWER_S = 5.0
@@ -220,9 +221,7 @@ def test_closed_it_ends_what_stands_and_takes_no_more(pair: Pair, cut: bool) -> 
         client.sendall(b"held back")
     threads = set(threading.enumerate()) - pair.others
     pair.relay.close()
-    for thread in threads:
-        thread.join(ANSWER_S)
-        assert not thread.is_alive()
+    eventually(lambda: not threads.intersection(threading.enumerate()), "its threads end", ANSWER_S)
     assert read(client, 1) == read(server, 1) == b""
     with pytest.raises(OSError, match=r"refused|reset"):
         pair.dial().recv(1)
