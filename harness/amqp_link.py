@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from amqp import ChannelError, Message, spec
+from amqp import Message, spec
 from celery import Celery
 
 from harness.broker import SILENCE_S, dial
@@ -145,23 +145,17 @@ class AmqpLink(Callbacks):
         except TimeoutError as exc:
             if exc.errno is not None:  # not ours: the operating system gave the connection up
                 raise
-        except ChannelError as exc:
-            self._closed(exc)
+        self._refuse_closed()
 
-    def _closed(self, exc: ChannelError | None) -> None:
+    def _refuse_closed(self) -> None:
         """Refuse what waits on channels that the broker closed: publishing it again would end the same way."""
-        while exc:
-            if exc.method_sig != spec.Basic.Publish:
-                raise exc
-            closed = [outgoing for outgoing in self._outgoing.values() if outgoing.closed]
-            for outgoing in closed:
-                outgoing.refuse(str(exc))  # no such exchange, or no permission to publish there
-            try:
-                for outgoing in closed:
-                    outgoing.renew()
-                exc = None
-            except ChannelError as another:  # closed meanwhile
-                exc = another
+        while closed := [(outgoing, outgoing.error) for outgoing in self._outgoing.values() if outgoing.error]:
+            for outgoing, error in closed:
+                if error.method_sig != spec.Basic.Publish:
+                    raise error
+                outgoing.refuse(str(error))  # no such exchange, or no permission to publish there
+            for outgoing, _ in closed:
+                outgoing.renew()  # which may read that another one is closed
 
     def settle(self) -> None:
         self._in.basic_ack(self._reply_tag, multiple=True)

@@ -15,8 +15,8 @@ from harness.errors import ConfigError, UsageError
 if TYPE_CHECKING:
     from celery import Celery
 
-#: Celery reads it before the app's own setting, as it does two more for what is read and what is written alone.
-OVERRIDES = "CELERY_BROKER_URL"
+#: Celery reads them before the app's own setting (celery/app/utils.py).
+OVERRIDES = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL")
 
 
 def load_app(module: str, root: Path) -> Celery:
@@ -49,15 +49,21 @@ def load_app(module: str, root: Path) -> Celery:
 
 
 def _check_overrides(app: Celery, module: str, url: str) -> None:
-    """Refuse a variable that Celery reads instead of the app's broker: containers have .env, and would be elsewhere."""
-    used = {"CELERY_BROKER_WRITE_URL": app.conf.broker_write_url, "CELERY_BROKER_READ_URL": app.conf.broker_read_url}
-    for variable, taken in used.items():
-        if taken != url and (set_as := next((name for name in (variable, OVERRIDES) if os.environ.get(name)), None)):
+    """Refuse a variable that Celery reads instead of the app's broker: containers have .env, and would be elsewhere.
+
+    One that names the same broker is left out from here on: what is started here gets `BROKER_URL` alone, which may
+    lead through a relay.
+    """
+    for variable in OVERRIDES:
+        named = os.environ.get(variable)
+        if named and named != url and named in (app.conf.broker_write_url, app.conf.broker_read_url):
             raise UsageError(
-                f"{set_as} is set to another broker than {module}.BROKER_URL",
-                why=f"Celery takes it instead: {broker.public_url(taken)}, not {broker.public_url(url)}",
-                fix=f"unset {set_as}, or set BROKER_URL to the same",
+                f"{variable} is set to another broker than {module}.BROKER_URL",
+                why=f"Celery takes it instead: {broker.public_url(named)}, not {broker.public_url(url)}",
+                fix=f"unset {variable}",
             )
+    for variable in OVERRIDES:
+        os.environ.pop(variable, None)
 
 
 def _mistake(exc: BaseException, module: str, root: Path) -> ConfigError:

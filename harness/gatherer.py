@@ -47,7 +47,7 @@ class Gatherer:
 
     def take_over(self, position: Position) -> None:
         """Go on where another process stood; the ledger is there already."""
-        self.last_at = position.last_at
+        self.last_at = position.last_at or position.began_at
         for meta in position.recent:
             self._link.known(meta)
 

@@ -42,7 +42,7 @@ class Journal:
         self.path = path
         self._file = file
         self._unflushed = self._unsynced = False
-        self._confirmed: tuple[int, int] | None = None  # noted once the range breaks off
+        self._confirmed: list[int] = []  # not noted yet
         self._confirmed_at = 0.0
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
@@ -100,14 +100,11 @@ class Journal:
         self.note({"sent": [start, stop], "at": at})
 
     def confirmed(self, index: int, at: float) -> None:
-        """Note that the broker has a message; they come in order but for a few, so ranges are noted.
+        """Note that the broker has a message. Those that come together, of several queues, are noted as ranges.
 
         What happens next is noted after it: a replay sees all in the order in which it was.
         """
-        if self._confirmed is None or self._confirmed[1] != index:
-            self._note_confirmed()
-            self._confirmed = (index, index)
-        self._confirmed = (self._confirmed[0], index + 1)
+        self._confirmed.append(index)
         self._confirmed_at = at
 
     def refused(self, index: int, reason: str) -> None:
@@ -127,9 +124,12 @@ class Journal:
         self._unflushed = self._unsynced = True
 
     def _note_confirmed(self) -> None:
-        if self._confirmed is not None:
-            confirmed, self._confirmed = self._confirmed, None
-            self.note({"confirmed": confirmed, "at": self._confirmed_at})
+        confirmed, self._confirmed = sorted(self._confirmed), []
+        first = 0
+        for at, index in enumerate(confirmed):
+            if at + 1 == len(confirmed) or confirmed[at + 1] != index + 1:
+                self.note({"confirmed": (confirmed[first], index + 1), "at": self._confirmed_at})
+                first = at + 1
 
     def flush(self) -> None:
         """Hand everything noted so far to the operating system: it outlives this process, though not the host."""

@@ -18,7 +18,7 @@ class Destination(NamedTuple):
 
 
 class Link(Protocol):
-    """What the courier asks of a connection. All callbacks run inside `drain` or `publish`."""
+    """What the courier asks of a connection. Callbacks run inside whatever reads: `drain`, `renew`, `close`."""
 
     on_confirm: Callable[[str], None]  # the broker has the message of this task id
     on_refusal: Callable[[str, str], None]  # it has not, and will not: task id, reason

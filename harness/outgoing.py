@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from amqp import Connection, Message, spec
+from amqp import AMQPError, Channel, ChannelError, Connection, Message, spec
+from amqp.exceptions import error_for_code
 
 from harness.link import Callbacks, Destination
 
@@ -28,24 +29,21 @@ class Outgoing:
     def _open(self) -> None:
         self._waiting.clear()
         self._tag = 0
-        self._times_opened = 0
-        self._channel = self._connection.channel(callback=self._opened)
+        self._channel = _Channel(self._connection)
+        self._channel.open()
         self._channel.events["basic_ack"].add(self._on_ack)
         self._channel.events["basic_nack"].add(self._on_nack)
         self._channel.events["basic_return"].add(self._on_return)
         self._channel.confirm_select()
-
-    def _opened(self, _: Any) -> None:
-        self._times_opened += 1
 
     @property
     def unconfirmed(self) -> int:
         return len(self._waiting)
 
     @property
-    def closed(self) -> bool:
-        """Whether the broker closed the channel; py-amqp opens one that the broker closed again, without confirms."""
-        return self._times_opened > 1
+    def error(self) -> AMQPError | None:
+        """Why the broker closed the channel; None where it did not."""
+        return self._channel.error
 
     def renew(self) -> None:
         """Publish on a new channel from now on; of what is unconfirmed on the old one nothing is heard any more."""
@@ -60,8 +58,8 @@ class Outgoing:
 
     def refuse(self, reason: str) -> None:
         """Give up on what is unconfirmed."""
-        while self._waiting:
-            _, task_id = self._waiting.popitem()
+        refused, self._waiting = self._waiting, {}
+        for task_id in refused.values():
             self._told.on_refusal(task_id, reason)
 
     def _on_ack(self, tag: int, multiple: bool) -> None:
@@ -87,3 +85,18 @@ class Outgoing:
         # the broker confirms a returned message as well, after this
         reason = f"no queue takes it: exchange {exchange!r}, routing key {routing_key!r} (NO_ROUTE)"
         self._told.on_refusal(message.properties["correlation_id"], reason)
+
+
+class _Channel(Channel):  # type: ignore[misc]  # py-amqp has no types
+    """A channel that stays closed when the broker closes it, and keeps the reason.
+
+    py-amqp opens it again, without confirms, and raises out of whatever reads just then: with several channels that is
+    another one's business, and of two that the broker closes together one would go unnoticed.
+    """
+
+    error: AMQPError | None = None
+
+    def _on_close(self, reply_code: int, reply_text: str, class_id: int, method_id: int) -> None:
+        self.send_method(spec.Channel.CloseOk)
+        self.error = error_for_code(reply_code, reply_text, (class_id, method_id), ChannelError)
+        self.collect()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 
-from harness.errors import ExitCode, HarnessError, UsageError
+from harness.errors import ExitCode, HarnessError, UnavailableError, UsageError
 from harness.load_plan import whole
 from harness.load_report import LEAST_COMPLETED, LoadReport
 from harness.model.load import LoadModel, LoadProfile
@@ -145,6 +145,21 @@ class Sweep:
             return self.error.exit_code
         codes = {step.exit_code for step in self.steps}
         return next((code for code in _WORST if code in codes), ExitCode.OK if codes else ExitCode.CHECK_FAILED)
+
+
+def refuse_unlike(first: Step, step: Step) -> None:
+    """Raises:
+    UnavailableError: The replicas of two steps have not the same number of processes each, so that one replica more
+        is not what makes the difference.
+    """
+    expected = first.slots * step.replicas / first.replicas
+    if step.slots != expected:
+        raise UnavailableError(
+            f"the replicas are not alike: {first.slots} processes with {first.replicas}, {step.slots} with "
+            f"{step.replicas} instead of {expected:g}",
+            why="some containers were started with another WORKER_CONCURRENCY, or a node does not tell what it has",
+            fix="make up, which starts those again that differ from .env and this shell",
+        )
 
 
 def limit(step: Step) -> Limit:

@@ -19,7 +19,7 @@ from harness.model.topology import Roster, WorkerSpec
 from harness.processors import Ticks
 from harness.replicas import as_before
 from harness.scaling import Scaling
-from harness.sweep import Step, Sweep
+from harness.sweep import Step, Sweep, refuse_unlike
 
 #: Gives so many replicas of each service of the load, that consume, while its block runs.
 Replicas = Callable[[int], AbstractContextManager[Fleet]]
@@ -50,6 +50,8 @@ def sweep(
                 )
             if report.run.interrupted and played:  # cut short, it is no point of the curve
                 return Sweep(steps=tuple(played), interrupted=True)
+            if played:
+                refuse_unlike(played[0], step)
             played.append(step)
             on_step(step)
             if report.run.interrupted:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 #: Where RabbitMQ's packages keep the secret that its nodes share; for root alone.
 _HOME = Path("/var/lib/rabbitmq")
-_EVALUATED = "evaluated"
+_EVALUATED, _FAILED = "evaluated", "failed"
 
 
 def erlang(expression: str, node: str = "") -> str:
@@ -28,16 +28,17 @@ def erlang(expression: str, node: str = "") -> str:
     body = expression.strip().removesuffix(".")
     done = subprocess.run(
         ["erl_call", "-sname", node, "-fetch_stdout", "-no_result_term", "-e"],
-        input=f'io:format("~p~n", [begin {body} end]), io:format("{_EVALUATED}").',
+        input=f'try io:format("~p~n{_EVALUATED}", [begin {body} end]) '
+        f'catch Class:Why -> io:format("~p: ~p{_FAILED}", [Class, Why]) end.',
         env={**os.environ, "HOME": str(_HOME)},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    # it ends with 0 also after an error in the expression, and says nothing
-    if not done.stdout.endswith(_EVALUATED):
-        return _by_rabbitmqctl(expression, node)  # which tells why
+    assert not done.stdout.endswith(_FAILED), done.stdout
+    if not done.stdout.endswith(_EVALUATED):  # nor was it begun: it says nothing of a mistake in the expression
+        return _by_rabbitmqctl(expression, node)
     return done.stdout.removesuffix(_EVALUATED)
 
 

@@ -183,18 +183,38 @@ def test_a_broker_that_refuses_the_messages_is_not_asked_again(deployment: Any, 
     assert messages(deployment.url).keys() <= {"queue_b.dead"}  # of the tests before
 
 
-def test_what_the_broker_refuses_to_one_queue_takes_nothing_from_another(deployment: Any, user: Any) -> None:
-    """The broker closes the channel for it: what else was on the way there would be called refused as well."""
+def of_both(user: Any, url: str) -> dict[str, Any]:
+    """Publish fifty of each kind, not all of which the broker takes; return the results."""
     tasks = [{"task": name, "count": 50, "kwargs": {"work_s": 0}} for name in ("task_a", "task_b")]
-    scenarios = {"halved": {"description": "One of two queues", "tasks": tasks}}
+    scenarios = {"halved": {"description": "Two queues", "tasks": tasks}}
     workers = {"worker-a": {"queue": "queue_a"}, "worker-b": {"queue": "queue_b"}}
     config = {"version": 1, "workers": workers, "scenarios": scenarios}
     (user.directory / "halved.yml").write_text(json.dumps(config))
+    _, results = failed(user, "halved", "--config", "halved.yml", BROKER_URL=url)
+    return results
+
+
+def test_what_the_broker_refuses_to_one_queue_takes_nothing_from_another(deployment: Any, user: Any) -> None:
+    """The broker closes the channel for it: what else was on the way there would be called refused as well."""
     with another_user(deployment.url, writes=".*", topics="^queue_a$") as url:
-        _, results = failed(user, "halved", "--config", "halved.yml", BROKER_URL=url)
+        results = of_both(user, url)
 
     ended = {(outcome["task"], outcome["state"]) for outcome in results["outcomes"]}
     assert ended == {("task_a", "succeeded"), ("task_b", "unacknowledged")}
     assert (results["ledger"]["succeeded"], results["ledger"]["duplicated"]) == (50, 0)
     errors = {outcome["error"] for outcome in results["outcomes"] if outcome["error"]}
     assert all("access to topic 'queue_b'" in error for error in errors), errors
+
+
+def test_what_it_refuses_to_each_of_two_queues_is_told_of_each(deployment: Any, user: Any) -> None:
+    """It closes both channels at once, and py-amqp would raise one of the errors out of the other's handling."""
+    with another_user(deployment.url, writes=".*", topics="^neither$") as url:
+        results = of_both(user, url)
+
+    assert results["ledger"]["unacknowledged"] == 100
+    assert results["metrics"]["wall_s"] < 10  # of 30: nothing is waited for
+    assert not any("connection to the broker was lost" in note for note in results["notes"])
+    for task, queue in (("task_a", "queue_a"), ("task_b", "queue_b")):
+        of_task = [outcome for outcome in results["outcomes"] if outcome["task"] == task]
+        assert all(f"access to topic '{queue}'" in outcome["error"] for outcome in of_task)
+        assert [outcome["index"] for outcome in of_task] == sorted(outcome["index"] for outcome in of_task)

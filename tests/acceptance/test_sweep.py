@@ -120,6 +120,19 @@ def test_containers_are_scaled_and_afterwards_as_many_as_before(stack: Stack) ->
     assert (stack.root / ".env").read_bytes() == settings
 
 
+def test_replicas_of_unlike_size_are_no_curve(stack: Stack) -> None:
+    """What ran has two processes, what is added one: two replicas with three would come to 150 % of the ideal."""
+    stack.wait_healthy()
+    before = running(stack)
+
+    printed = sweep(stack, "1,2", code=69, WORKER_CONCURRENCY="1")
+
+    assert "the replicas are not alike: 2 processes with 1, 3 with 2 instead of 4" in printed
+    assert "make up, which starts those again that differ" in printed
+    assert [step["replicas"] for step in saved(stack)["curve"]] == [1]
+    assert running(stack) == before
+
+
 def test_a_replica_that_cannot_work_ends_the_sweep_and_what_was_measured_is_saved(stack: Stack) -> None:
     stack.wait_healthy()
     before = running(stack)
