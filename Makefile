@@ -72,7 +72,7 @@ down: ## Stop and remove the containers; each worker finishes its task
 .PHONY: test
 test: ## Run every test that this machine can run (ARGS=tests/unit for a part)
 	@deploy/setup/venv.sh requirements-dev.txt
-	$(PYTHON) -m pytest -n 5 --dist loadgroup $(ARGS)
+	$(PYTHON) -m pytest -n 4 --dist loadgroup $(ARGS)
 
 .PHONY: lint
 lint: ## Check style, types, shell scripts and the Compose file
