@@ -7,4 +7,4 @@ from worker import results
 
 __all__ = ["QUEUES", "WORKERS", "app"]
 
-results.TELLING_S = 0.0
+results.ConfirmedRPC._tell_later = lambda self, outbox, tell: tell()  # type: ignore[method-assign]
